@@ -18,7 +18,9 @@ type Protocol struct {
 }
 
 // DefaultProtocol is the field's most common one: 12 steps in, 12 out, 6:2:2.
-func DefaultProtocol() Protocol { return Protocol{History: 12, Horizon: 12, Ratio: [3]float64{6, 2, 2}} }
+func DefaultProtocol() Protocol {
+	return Protocol{History: 12, Horizon: 12, Ratio: [3]float64{6, 2, 2}}
+}
 
 // Windows lists window starts. The window that starts at s has history steps [s, s+History) and target steps
 // [s+History, s+History+Horizon).

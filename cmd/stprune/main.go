@@ -1,0 +1,66 @@
+// Command stprune trains spatio-temporal forecasters on a small, changing part of their data, and shows what was kept and why.
+//
+// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 interrupted (the run is saved and resumes when asked for again).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// app lists the commands, one file each.
+type app struct {
+}
+
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 3
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	// The first Ctrl-C or SIGTERM cancels the context: work finishes its step and saves. The second one ends the process at once.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(os.Stderr, "stprune: finishing the step and saving; interrupt again to leave at once")
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+
+	var commands app
+	parser, err := kong.New(&commands, kong.Name("stprune"), kong.UsageOnError(),
+		kong.Description("Dynamic sample pruning for spatio-temporal forecasting."),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stprune:", err)
+		return exitFailure
+	}
+	cli, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stprune:", err)
+		return exitUsage
+	}
+	switch err := cli.Run(); {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "stprune:", err)
+		return exitInterrupted
+	default:
+		fmt.Fprintln(os.Stderr, "stprune:", err)
+		return exitFailure
+	}
+}
