@@ -1,0 +1,142 @@
+// Package optim holds the optimisers and learning-rate schedules, with the semantics of PyTorch.
+//
+// Parameters, gradients and optimiser state are flat vectors [P]: one fused update instead of one per tensor.
+package optim
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// Config chooses an optimiser. The zero value of a field means "off", except where [Config.Check] asks for a value.
+type Config struct {
+	Name        string  `toml:"name"`         // "sgd", "adam" (coupled L2, as the references use it) or "adamw" (decoupled)
+	LR          float64 `toml:"lr"`           // learning rate before the schedule
+	WeightDecay float64 `toml:"weight_decay"` // λ
+	Momentum    float64 `toml:"momentum"`     // sgd
+	Nesterov    bool    `toml:"nesterov"`     // sgd
+	Beta1       float64 `toml:"beta1"`        // adam, adamw
+	Beta2       float64 `toml:"beta2"`        // adam, adamw
+	Eps         float64 `toml:"eps"`          // adam, adamw
+	Clip        float64 `toml:"clip"`         // largest global L2 norm of the gradient; 0: no clipping
+}
+
+// Default is Adam as the references set it: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, coupled weight decay 1e-4, clipping at 5.
+func Default() Config {
+	return Config{Name: "adam", LR: 1e-3, WeightDecay: 1e-4, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Clip: 5}
+}
+
+// rule is one optimiser: how many state vectors it keeps and how it moves the parameters.
+type rule struct {
+	slots  []string
+	update func(c Config, s step) (theta *graph.Node, slots []*graph.Node)
+}
+
+// step is what a rule sees, all of them graph nodes of one dtype.
+type step struct {
+	theta, grad            *graph.Node   // [P]
+	slots                  []*graph.Node // each [P]
+	lr, correct1, correct2 *graph.Node   // scalars; bias corrections 1−β^t
+}
+
+func rules() map[string]rule {
+	return map[string]rule{
+		"sgd":   {[]string{"momentum"}, sgd},
+		"adam":  {[]string{"m", "v"}, adam},
+		"adamw": {[]string{"m", "v"}, adamW},
+	}
+}
+
+// Check reports the first setting that makes no sense.
+func (c Config) Check() error {
+	if _, ok := rules()[c.Name]; !ok {
+		return fmt.Errorf("optim.name %q is unknown; choose one of %s", c.Name, strings.Join(slices.Sorted(maps.Keys(rules())), ", "))
+	}
+	in := func(key string, v, low, high float64) error {
+		if math.IsNaN(v) || v < low || v >= high {
+			return fmt.Errorf("optim.%s = %v; want a value in [%v, %v)", key, v, low, high)
+		}
+		return nil
+	}
+	inf := math.Inf(1)
+	checks := []error{in("lr", c.LR, 0, inf), in("weight_decay", c.WeightDecay, 0, inf), in("clip", c.Clip, 0, inf)}
+	if c.Name == "sgd" {
+		checks = append(checks, in("momentum", c.Momentum, 0, 1))
+	} else {
+		checks = append(checks, in("beta1", c.Beta1, 0, 1), in("beta2", c.Beta2, 0, 1), in("eps", c.Eps, 0, inf))
+	}
+	for _, err := range checks {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Slots names the state vectors [P] that the optimiser keeps; they start at zero.
+func (c Config) Slots() []string { return rules()[c.Name].slots }
+
+// HyperSize is the length of the vector [Config.Hyper].
+const HyperSize = 3
+
+// Hyper computes on the host, in float64, what changes from step to step: the learning rate and Adam's bias corrections at
+// the 1-based step t.
+func (c Config) Hyper(lr float64, t int) [HyperSize]float64 {
+	return [HyperSize]float64{lr, 1 - math.Pow(c.Beta1, float64(t)), 1 - math.Pow(c.Beta2, float64(t))}
+}
+
+// Update builds one optimiser step: it clips the gradient, moves theta, and returns the new theta, the new slots and the
+// gradient's norm before clipping. hyper is [Config.Hyper] as a vector of theta's dtype. Entries of trained that are 0 mark
+// values that get no gradient and stay untouched; nil: all are trained.
+func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper, trained *graph.Node) (newTheta *graph.Node, newSlots []*graph.Node, norm *graph.Node) {
+	norm = graph.Sqrt(graph.ReduceAllSum(graph.Square(grad)))
+	if c.Clip > 0 { // PyTorch: factor min(1, clip / (norm + 1e-6))
+		factor := graph.Div(graph.Scalar(grad.Graph(), grad.DType(), c.Clip), graph.AddScalar(norm, 1e-6))
+		grad = graph.Mul(grad, graph.MinScalar(factor, 1))
+	}
+	scalar := func(i int) *graph.Node { return graph.Reshape(graph.Slice(hyper, graph.AxisRange(i, i+1))) }
+	newTheta, newSlots = rules()[c.Name].update(c, step{theta, grad, slots, scalar(0), scalar(1), scalar(2)})
+	if trained != nil {
+		keep := graph.GreaterThan(trained, graph.ZerosLike(trained))
+		newTheta = graph.Where(keep, newTheta, theta)
+		for i := range newSlots {
+			newSlots[i] = graph.Where(keep, newSlots[i], slots[i])
+		}
+	}
+	return newTheta, newSlots, norm
+}
+
+// sgd: g += λθ; v = μv + g; θ −= lr·(g + μv if Nesterov, else v).
+func sgd(c Config, s step) (*graph.Node, []*graph.Node) {
+	g := graph.Add(s.grad, graph.MulScalar(s.theta, c.WeightDecay))
+	v := graph.Add(graph.MulScalar(s.slots[0], c.Momentum), g)
+	move := v
+	if c.Nesterov {
+		move = graph.Add(g, graph.MulScalar(v, c.Momentum))
+	}
+	return graph.Sub(s.theta, graph.Mul(move, s.lr)), []*graph.Node{v}
+}
+
+// adam couples the weight decay: g += λθ (torch.optim.Adam).
+func adam(c Config, s step) (*graph.Node, []*graph.Node) {
+	s.grad = graph.Add(s.grad, graph.MulScalar(s.theta, c.WeightDecay))
+	return adamStep(c, s)
+}
+
+// adamW decouples it: θ −= lr·λ·θ first (torch.optim.AdamW).
+func adamW(c Config, s step) (*graph.Node, []*graph.Node) {
+	s.theta = graph.Sub(s.theta, graph.Mul(s.theta, graph.MulScalar(s.lr, c.WeightDecay)))
+	return adamStep(c, s)
+}
+
+func adamStep(c Config, s step) (*graph.Node, []*graph.Node) {
+	m := graph.Add(graph.MulScalar(s.slots[0], c.Beta1), graph.MulScalar(s.grad, 1-c.Beta1))
+	v := graph.Add(graph.MulScalar(s.slots[1], c.Beta2), graph.MulScalar(graph.Square(s.grad), 1-c.Beta2))
+	denominator := graph.AddScalar(graph.Div(graph.Sqrt(v), graph.Sqrt(s.correct2)), c.Eps)
+	return graph.Sub(s.theta, graph.Mul(graph.Div(m, denominator), graph.Div(s.lr, s.correct1))), []*graph.Node{m, v}
+}
