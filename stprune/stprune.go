@@ -1,0 +1,119 @@
+package stprune
+
+import "fmt"
+
+// Option gives [New] what cannot be written in a file of settings.
+type Option func(*options)
+
+type options struct {
+	score        func(row Stats) float32
+	stationarity func(id int32) float32
+}
+
+// WithScore replaces Config.Score by a function of one row of statistics [NumStats]. It must return finite numbers, not
+// negative for the selectors "pps" and "gumbel", and must not keep the row.
+func WithScore(score func(row Stats) float32) Option {
+	return func(o *options) { o.score = score }
+}
+
+// WithStationarity gives the stationarity z in [0,1] of each unit, for Config.Stationarity "data"; see [ProfileStationarity].
+// It is asked about the kept units only, and not used under the other definitions.
+func WithStationarity(z func(id int32) float32) Option {
+	return func(o *options) { o.stationarity = z }
+}
+
+// New returns the method "st-prune", our reconstruction (see the package comment), over n units with ids 0..n−1. The pruner
+// is a [Scored].
+//
+// Memory: 4 bytes per unit, 4 more with "learning" stationarity, and about 8 while a plan is made. A plan takes O(n).
+func New(n int, c Config, opts ...Option) (Pruner, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	schedule, err := c.Schedule(n)
+	if err != nil {
+		return nil, err
+	}
+	o := options{score: c.scoreFunc()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.score == nil {
+		return nil, fmt.Errorf("prune: the score function is nil; leave WithScore out to use score %q", c.Score)
+	}
+	if c.Stationarity == "data" && o.stationarity == nil {
+		return nil, fmt.Errorf(`prune: stationarity is "data", but no values were given; pass WithStationarity, or set it to "learning" or "none"`)
+	}
+	sized := c.Selector == "pps" || c.Selector == "gumbel"
+	return &stPrune{
+		Schedule:     schedule,
+		seed:         c.Seed,
+		memory:       newMemory(n, o.score, c.Beta, sized, c.Stationarity == "learning"),
+		selector:     c.selector(),
+		weighting:    c.weighting(),
+		stationarity: c.Stationarity,
+		known:        o.stationarity,
+	}, nil
+}
+
+type stPrune struct {
+	Schedule
+	seed         uint64
+	memory       *memory
+	selector     selector
+	weighting    weighting
+	stationarity string
+	known        func(id int32) float32 // z given beforehand, for "data"
+}
+
+func (p *stPrune) Plan(epoch int) (Selection, error) {
+	if err := p.checkEpoch(epoch); err != nil {
+		return Selection{}, err
+	}
+	var s Selection
+	if p.Full(epoch) {
+		s = everything(p.n)
+	} else {
+		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), p.memory.score, p.Keep(epoch))
+		var z func(id int32) float32
+		switch p.stationarity {
+		case "data":
+			z = p.known
+		case "learning":
+			z = learningStationarity(p.memory.change)
+		}
+		if err := p.weighting.weigh(&s, z); err != nil {
+			return Selection{}, err
+		}
+	}
+	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = p.memory.spread()
+	return s, nil
+}
+
+func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.observe(ids, stats) }
+
+func (p *stPrune) Scores() []float32 { return p.memory.score }
+
+func (p *stPrune) MarshalBinary() ([]byte, error) {
+	return encodeState("st-prune", p.n, p.columns()...), nil
+}
+
+func (p *stPrune) UnmarshalBinary(data []byte) error {
+	columns, err := decodeState(data, "st-prune", p.n, len(p.columns()))
+	if err != nil {
+		return err
+	}
+	columns = append(columns, nil) // changes, when not kept
+	if err := p.memory.check(columns[0], columns[1]); err != nil {
+		return err
+	}
+	p.memory.score, p.memory.change = columns[0], columns[1]
+	return nil
+}
+
+func (p *stPrune) columns() [][]float32 {
+	if p.memory.change == nil {
+		return [][]float32{p.memory.score}
+	}
+	return [][]float32{p.memory.score, p.memory.change}
+}
