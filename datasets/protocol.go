@@ -31,7 +31,7 @@ type Windows struct {
 }
 
 // Scaler is the z-score of the training part: z = (x − Mean) / Std.
-type Scaler struct{ Mean, Std float32 }
+type Scaler struct{ Mean, Std float64 }
 
 // Apply splits the series into windows and fits the scaler on training rows only. By default the split is by window index,
 // chronological, sizes rounded half to even (LargeST, ST-TTC, STID): train = round(r·n), validation = round(r·n), test the rest.
@@ -49,11 +49,10 @@ func (p Protocol) Apply(s *Series) (*Windows, error) {
 	var train, val int
 	if p.Dates[0].IsZero() {
 		sum := p.Ratio[0] + p.Ratio[1] + p.Ratio[2]
-		if !(sum > 0) || p.Ratio[0] <= 0 || p.Ratio[1] <= 0 || p.Ratio[2] <= 0 || math.IsInf(sum, 0) {
+		if p.Ratio[0] <= 0 || p.Ratio[1] <= 0 || p.Ratio[2] <= 0 || math.IsInf(sum, 0) || math.IsNaN(sum) {
 			return nil, fmt.Errorf("protocol: split %v; all three parts must be above 0, e.g. 6:2:2", p.Ratio)
 		}
-		train = int(math.RoundToEven(float64(n) * p.Ratio[0] / sum))
-		val = int(math.RoundToEven(float64(n) * p.Ratio[1] / sum))
+		train, val, _ = p.Sizes(n)
 	} else {
 		if !p.Dates[1].After(p.Dates[0]) {
 			return nil, fmt.Errorf("protocol: test starts %s, before validation %s", p.Dates[1].Format(time.DateOnly), p.Dates[0].Format(time.DateOnly))
@@ -87,6 +86,14 @@ func (p Protocol) Apply(s *Series) (*Windows, error) {
 	return w, err
 }
 
+// Sizes splits n windows by Ratio: training and validation are rounded half to even, test takes the rest.
+func (p Protocol) Sizes(n int) (train, val, test int) {
+	sum := p.Ratio[0] + p.Ratio[1] + p.Ratio[2]
+	train = int(math.RoundToEven(float64(n) * p.Ratio[0] / sum))
+	val = int(math.RoundToEven(float64(n) * p.Ratio[1] / sum))
+	return train, val, n - train - val
+}
+
 // fitScaler uses rows [0, rows).
 func fitScaler(s *Series, rows int) (Scaler, error) {
 	var sum, count float64
@@ -111,5 +118,5 @@ func fitScaler(s *Series, rows int) (Scaler, error) {
 	if !(std > 0) {
 		return Scaler{}, fmt.Errorf("scaler: series %q is constant (%g) over its training rows; nothing can be learned from it", s.Name, mean)
 	}
-	return Scaler{Mean: float32(mean), Std: float32(std)}, nil
+	return Scaler{Mean: mean, Std: std}, nil
 }

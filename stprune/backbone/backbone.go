@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/stprune/workbench/stprune/optim"
 )
 
 // Config is what a backbone must know about the data, and its own options.
@@ -39,18 +41,18 @@ type Backbone interface {
 
 // Param is one trainable tensor.
 type Param struct {
-	Name  string // as in the reference's state dict
-	Shape []int
-	Init  func(r *rand.Rand, values []float32) // the reference's initialiser
+	Name string // as in the reference's state dict
+	optim.Part
+	Init func(r *rand.Rand, values []float32) // the reference's initialiser
 }
 
-// Size is the number of values of the tensor.
-func (p Param) Size() int {
-	n := 1
-	for _, d := range p.Shape {
-		n *= d
+// Parts lays out the flat parameter vector.
+func Parts(b Backbone) []optim.Part {
+	var parts []optim.Part
+	for _, p := range b.Params() {
+		parts = append(parts, p.Part)
 	}
-	return n
+	return parts
 }
 
 // Input is a batch as gathered on the device: B windows of M nodes each. M is N, or 1 when the unit is a pair.

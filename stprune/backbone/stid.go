@@ -5,6 +5,8 @@ import (
 
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/stprune/workbench/stprune/optim"
 )
 
 // stid is Spatial-Temporal Identity: per node, a linear embedding of the history joined with learned identities of the node,
@@ -44,23 +46,23 @@ func (m *stid) Params() []Param {
 	var ps []Param
 	table := func(name string, rows, cols int) {
 		if cols > 0 {
-			ps = append(ps, Param{name, []int{rows, cols}, xavier(rows, cols)})
+			ps = append(ps, Param{name, optim.Part{Shape: []int{rows, cols}}, xavier(rows, cols)})
 		}
 	}
-	layer := func(name string, in, out int) {
+	layer := func(name string, in, out int, hidden bool) {
 		ps = append(ps,
-			Param{name + ".weight", []int{out, in, 1, 1}, fanIn(in)},
-			Param{name + ".bias", []int{out}, fanIn(in)})
+			Param{name + ".weight", optim.Part{Shape: []int{out, in, 1, 1}, Hidden: hidden}, fanIn(in)},
+			Param{name + ".bias", optim.Part{Shape: []int{out}}, fanIn(in)})
 	}
 	table("node_emb", m.Nodes, m.node)
 	table("time_in_day_emb", m.StepsPerDay, m.tod)
 	table("day_in_week_emb", daysPerWeek, m.dow)
-	layer("time_series_emb_layer", m.History*stidChannels, m.embed)
+	layer("time_series_emb_layer", m.History*stidChannels, m.embed, false)
 	for i := range m.layers {
-		layer(fmt.Sprintf("encoder.%d.fc1", i), m.width(), m.width())
-		layer(fmt.Sprintf("encoder.%d.fc2", i), m.width(), m.width())
+		layer(fmt.Sprintf("encoder.%d.fc1", i), m.width(), m.width(), true)
+		layer(fmt.Sprintf("encoder.%d.fc2", i), m.width(), m.width(), true)
 	}
-	layer("regression_layer", m.width(), m.Horizon)
+	layer("regression_layer", m.width(), m.Horizon, false)
 	return ps
 }
 

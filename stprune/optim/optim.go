@@ -15,20 +15,21 @@ import (
 
 // Config chooses an optimiser. The zero value of a field means "off", except where [Config.Check] asks for a value.
 type Config struct {
-	Name        string  `toml:"name"`         // "sgd", "adam" (coupled L2, as the references use it) or "adamw" (decoupled)
+	Name        string  `toml:"name"`         // "sgd", "adam" (coupled L2, as the references use it), "adamw" (decoupled) or "muon"
 	LR          float64 `toml:"lr"`           // learning rate before the schedule
 	WeightDecay float64 `toml:"weight_decay"` // λ
-	Momentum    float64 `toml:"momentum"`     // sgd
-	Nesterov    bool    `toml:"nesterov"`     // sgd
-	Beta1       float64 `toml:"beta1"`        // adam, adamw
-	Beta2       float64 `toml:"beta2"`        // adam, adamw
-	Eps         float64 `toml:"eps"`          // adam, adamw
+	Momentum    float64 `toml:"momentum"`     // sgd, muon (its reference: 0.95)
+	Nesterov    bool    `toml:"nesterov"`     // sgd, muon (its reference: true)
+	Beta1       float64 `toml:"beta1"`        // adam, adamw, the AdamW part of muon
+	Beta2       float64 `toml:"beta2"`        // the same (muon's reference: 0.95)
+	Eps         float64 `toml:"eps"`          // the same (muon's reference: 1e-10)
+	AuxLR       float64 `toml:"aux_lr"`       // muon: rate of its AdamW part; scheduled with LR
 	Clip        float64 `toml:"clip"`         // largest global L2 norm of the gradient; 0: no clipping
 }
 
 // Default is Adam as the references set it: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, coupled weight decay 1e-4, clipping at 5.
 func Default() Config {
-	return Config{Name: "adam", LR: 1e-3, WeightDecay: 1e-4, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Clip: 5}
+	return Config{Name: "adam", LR: 1e-3, WeightDecay: 1e-4, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, AuxLR: 3e-4, Clip: 5}
 }
 
 // rule is one optimiser: how many state vectors it keeps and how it moves the parameters.
@@ -42,6 +43,23 @@ type step struct {
 	theta, grad            *graph.Node   // [P]
 	slots                  []*graph.Node // each [P]
 	lr, correct1, correct2 *graph.Node   // scalars; bias corrections 1−β^t
+	auxLR                  *graph.Node   // scalar
+	parts                  []Part
+}
+
+// Part is one tensor of the flat parameter vector, in order.
+type Part struct {
+	Shape  []int
+	Hidden bool // a hidden weight matrix, which Muon orthogonalises
+}
+
+// Size is the number of values of the tensor.
+func (p Part) Size() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
 }
 
 func rules() map[string]rule {
@@ -49,6 +67,7 @@ func rules() map[string]rule {
 		"sgd":   {[]string{"momentum"}, sgd},
 		"adam":  {[]string{"m", "v"}, adam},
 		"adamw": {[]string{"m", "v"}, adamW},
+		"muon":  {[]string{"momentum", "m", "v"}, muon},
 	}
 }
 
@@ -63,11 +82,15 @@ func (c Config) Check() error {
 		}
 		return nil
 	}
+	if !(c.LR > 0) {
+		return fmt.Errorf("optim.lr = %v; want a value above 0", c.LR)
+	}
 	inf := math.Inf(1)
 	checks := []error{in("lr", c.LR, 0, inf), in("weight_decay", c.WeightDecay, 0, inf), in("clip", c.Clip, 0, inf)}
-	if c.Name == "sgd" {
-		checks = append(checks, in("momentum", c.Momentum, 0, 1))
-	} else {
+	if c.Name == "sgd" || c.Name == "muon" {
+		checks = append(checks, in("momentum", c.Momentum, 0, 1), in("aux_lr", c.AuxLR, 0, inf))
+	}
+	if c.Name != "sgd" {
 		checks = append(checks, in("beta1", c.Beta1, 0, 1), in("beta2", c.Beta2, 0, 1), in("eps", c.Eps, 0, inf))
 	}
 	for _, err := range checks {
@@ -82,33 +105,33 @@ func (c Config) Check() error {
 func (c Config) Slots() []string { return rules()[c.Name].slots }
 
 // HyperSize is the length of the vector [Config.Hyper].
-const HyperSize = 3
+const HyperSize = 4
 
-// Hyper computes on the host, in float64, what changes from step to step: the learning rate and Adam's bias corrections at
-// the 1-based step t.
+// Hyper computes on the host, in float64, what changes from step to step: the learning rate, Adam's bias corrections
+// at the 1-based step t, and the rate of Muon's AdamW part.
 func (c Config) Hyper(lr float64, t int) [HyperSize]float64 {
-	return [HyperSize]float64{lr, 1 - math.Pow(c.Beta1, float64(t)), 1 - math.Pow(c.Beta2, float64(t))}
+	return [HyperSize]float64{lr, 1 - math.Pow(c.Beta1, float64(t)), 1 - math.Pow(c.Beta2, float64(t)), lr * c.AuxLR / c.LR}
 }
 
 // Update builds one optimiser step: it clips the gradient, moves theta, and returns the new theta, the new slots and the
-// gradient's norm before clipping. hyper is [Config.Hyper] as a vector of theta's dtype. Entries of trained that are 0 mark
-// values that get no gradient and stay untouched; nil: all are trained.
-func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper, trained *graph.Node) (newTheta *graph.Node, newSlots []*graph.Node, norm *graph.Node) {
+// gradient's norm before clipping. hyper is [Config.Hyper] as a vector of theta's dtype. parts lay out
+// the vector's tensors.
+func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper *graph.Node, parts []Part) (newTheta *graph.Node, newSlots []*graph.Node, norm *graph.Node) {
+	grad, norm = Clip(grad, c.Clip)
+	scalar := func(i int) *graph.Node { return graph.Reshape(graph.Slice(hyper, graph.AxisRange(i, i+1))) }
+	newTheta, newSlots = rules()[c.Name].update(c, step{theta, grad, slots, scalar(0), scalar(1), scalar(2), scalar(3), parts})
+	return newTheta, newSlots, norm
+}
+
+// Clip scales a gradient down to a global L2 norm of at most limit (0: no limit), by min(1, limit / (norm + 1e-6)) as
+// torch.nn.utils.clip_grad_norm_ does. It also returns the norm before clipping.
+func Clip(grad *graph.Node, limit float64) (clipped, norm *graph.Node) {
 	norm = graph.Sqrt(graph.ReduceAllSum(graph.Square(grad)))
-	if c.Clip > 0 { // PyTorch: factor min(1, clip / (norm + 1e-6))
-		factor := graph.Div(graph.Scalar(grad.Graph(), grad.DType(), c.Clip), graph.AddScalar(norm, 1e-6))
+	if limit > 0 {
+		factor := graph.Div(graph.Scalar(grad.Graph(), grad.DType(), limit), graph.AddScalar(norm, 1e-6))
 		grad = graph.Mul(grad, graph.MinScalar(factor, 1))
 	}
-	scalar := func(i int) *graph.Node { return graph.Reshape(graph.Slice(hyper, graph.AxisRange(i, i+1))) }
-	newTheta, newSlots = rules()[c.Name].update(c, step{theta, grad, slots, scalar(0), scalar(1), scalar(2)})
-	if trained != nil {
-		keep := graph.GreaterThan(trained, graph.ZerosLike(trained))
-		newTheta = graph.Where(keep, newTheta, theta)
-		for i := range newSlots {
-			newSlots[i] = graph.Where(keep, newSlots[i], slots[i])
-		}
-	}
-	return newTheta, newSlots, norm
+	return grad, norm
 }
 
 // sgd: g += λθ; v = μv + g; θ −= lr·(g + μv if Nesterov, else v).

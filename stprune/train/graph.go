@@ -1,0 +1,83 @@
+package train
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune/backbone"
+)
+
+type node = graph.Node
+
+// layout is what the graphs must know about the data besides the resident arrays.
+type layout struct {
+	history, horizon, nodes, stepsPerDay int
+	scaler                               datasets.Scaler
+	missing                              float32 // value of missing entries in the resident series
+	missingIsZ0                          bool    // feed missing inputs as z-score 0 instead of the missing value's own z-score
+	bySample                             bool    // loss: mean of per-sample means instead of the pooled masked mean
+	perBatch                             bool    // divide by the batch's size instead of the sum of its weights
+}
+
+// resident are the arrays that stay on the device.
+type resident struct {
+	values   *node // [T,N] raw units, missing entries hold layout.missing
+	tod, dow *node // [T] int32
+}
+
+// batch is what a step gathers from the resident arrays.
+type batch struct {
+	in     backbone.Input
+	target *node // [B,Q,M] raw units
+	mask   *node // [B,Q,M] 1 where measured, else 0
+}
+
+// gather cuts the windows that begin at starts [B] out of the resident series: all nodes, or with units [B] the one node of
+// each (window, node) pair.
+func (l layout) gather(r resident, starts, units *node) batch {
+	g := starts.Graph()
+	b, w := starts.Shape().Dimensions[0], l.history+l.horizon
+	times := graph.Add(graph.Reshape(starts, b, 1), graph.Iota(g, shapes.Make(dtypes.Int32, 1, w), 1)) // [B,W]
+	m := l.nodes
+	var raw *node // [B,W,M]
+	if units == nil {
+		raw = graph.Gather(r.values, graph.Reshape(times, b, w, 1))
+	} else {
+		m = 1
+		nodes := graph.BroadcastToShape(graph.Reshape(units, b, 1), shapes.Make(dtypes.Int32, b, w))
+		raw = graph.Gather(r.values, graph.Stack([]*node{times, nodes}, -1))
+	}
+	raw = graph.Reshape(raw, b, w, m)
+	part := func(from, to int) *node {
+		return graph.Slice(raw, graph.AxisRange(), graph.AxisRange(from, to), graph.AxisRange())
+	}
+	measured := func(x *node) *node {
+		return graph.NotEqual(x, graph.Scalar(g, x.DType(), float64(l.missing)))
+	}
+
+	input := part(0, l.history)
+	z := graph.DivScalar(graph.AddScalar(input, -l.scaler.Mean), l.scaler.Std)
+	if l.missingIsZ0 {
+		z = graph.Where(measured(input), z, graph.ZerosLike(z))
+	}
+	past := graph.Reshape(graph.Slice(times, graph.AxisRange(), graph.AxisRange(0, l.history)), b, l.history, 1)
+	tod, dow := graph.Gather(r.tod, past), graph.Gather(r.dow, past)
+	target := part(l.history, w)
+	out := batch{
+		in: backbone.Input{
+			Value:    z,
+			Tod:      graph.DivScalar(graph.ConvertDType(tod, z.DType()), float64(l.stepsPerDay)),
+			Dow:      graph.ConvertDType(dow, z.DType()),
+			TodIndex: tod,
+			DowIndex: dow,
+		},
+		target: target,
+		mask:   graph.ConvertDType(measured(target), z.DType()),
+	}
+	if units != nil {
+		out.in.Nodes = graph.Reshape(units, b, 1)
+	}
+	return out
+}

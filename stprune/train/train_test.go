@@ -1,0 +1,329 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/gomlx/compute"
+	_ "github.com/gomlx/compute/gobackend"
+	_ "github.com/gomlx/go-xla/compute/xla"
+
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/optim"
+)
+
+// backends are the two that every result must hold on.
+var backends = []string{"xla", "go"}
+
+func open(t *testing.T, name string) compute.Backend {
+	t.Helper()
+	cfg := "go:ops_sequential"
+	if name == "xla" {
+		cfg = "xla:" + os.Getenv("STPRUNE_PLUGIN") + ",tf32=false"
+	}
+	be, err := compute.NewWithConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return be
+}
+
+// ramp is a small series with a daily pattern, some noise and some missing values.
+func ramp(t *testing.T, missing bool) (*datasets.Series, *datasets.Windows) {
+	t.Helper()
+	s := &datasets.Series{Name: "ramp", T: 150, N: 4,
+		Calendar: datasets.Calendar{Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Step: time.Hour}}
+	r := stprune.Stream(7, "series", 0)
+	for n := range s.N {
+		s.Nodes = append(s.Nodes, fmt.Sprint("n", n))
+	}
+	for i := range s.T {
+		for n := range s.N {
+			v := 50 + 10*math.Sin(2*math.Pi*float64(i)/24+float64(n)) + r.NormFloat64()
+			if missing && r.Float64() < 0.1 {
+				v = 0
+			}
+			s.Values = append(s.Values, float32(v))
+		}
+	}
+	w, err := datasets.Protocol{History: 6, Horizon: 3, Ratio: [3]float64{6, 2, 2}}.Apply(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, w
+}
+
+func config() Config {
+	return Config{
+		Backbone: "stid",
+		Options:  map[string]any{"embed_dim": 6, "node_dim": 5, "tod_dim": 4, "dow_dim": 3, "layers": 2},
+		Optim:    optim.Default(), Schedule: optim.Schedule{Kind: "cosine", By: "step", Floor: 0.02},
+		Unit: Window, Epochs: 4, Batch: 16, PrunedBatch: 8, EvalBatch: 16, ValidateEvery: 1, Seed: 1,
+	}
+}
+
+func trainer(t *testing.T, be compute.Backend, c Config, missing bool, prune func(units int) stprune.Pruner) *Trainer {
+	t.Helper()
+	s, w := ramp(t, missing)
+	tr, err := New(be, s, w, c, prune(c.Units(s, w)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tr.Close)
+	return tr
+}
+
+func full(n int) stprune.Pruner {
+	p, err := stprune.NewFull(n)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func TestMetricsDoNotDependOnBatch(t *testing.T) {
+	for _, name := range backends {
+		t.Run(name, func(t *testing.T) {
+			be := open(t, name)
+			var first loss.Metrics
+			for i, batch := range []int{1, 7, 64, 1 << 20} {
+				c := config()
+				c.EvalBatch = batch
+				m, _, err := trainer(t, be, c, true, full).Evaluate(context.Background(), Test)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i == 0 {
+					first = m
+				}
+				for _, d := range []float64{m.Mean.MAE - first.Mean.MAE, m.Pooled.RMSE - first.Pooled.RMSE, m.Pooled.MAPE - first.Pooled.MAPE} {
+					if math.Abs(d) > 1e-5*first.Pooled.MAE {
+						t.Errorf("batch %d: metrics %+v differ from those at batch 1 %+v", batch, m.Pooled, first.Pooled)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A window taken whole and the same window as N pairs must give the same update.
+func TestPairsEqualWindows(t *testing.T) {
+	for _, name := range backends {
+		t.Run(name, func(t *testing.T) {
+			be := open(t, name)
+			after := map[string][]float32{}
+			for _, unit := range []string{Window, Pair} {
+				c := config()
+				c.Unit, c.Epochs = unit, 1
+				c.Options["dropout"] = 0.0
+				c.Schedule = optim.Schedule{}
+				s, w := ramp(t, true)
+				w.Train = w.Train[:20]
+				c.Batch = 20 // all of them in one step
+				if unit == Pair {
+					c.Batch *= s.N
+				}
+				tr, err := New(be, s, w, c, full(c.Units(s, w)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer tr.Close()
+				if err := tr.Run(context.Background(), Events{}); err != nil {
+					t.Fatal(err)
+				}
+				if tr.StepsDone() != 1 || tr.Visits() != 20*int64(s.N) {
+					t.Errorf("%s: %d steps, %d visits; want 1 and %d", unit, tr.StepsDone(), tr.Visits(), 20*s.N)
+				}
+				named, err := tr.Named()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for p, v := range named {
+					if other, ok := after[p]; ok {
+						for i := range v {
+							if math.Abs(float64(v[i]-other[i])) > 2e-5 {
+								t.Fatalf("%s[%d]: %v by pairs, %v by windows", p, i, v[i], other[i])
+							}
+						}
+					}
+					after[p] = v
+				}
+			}
+		})
+	}
+}
+
+func TestOneCompilePerBatchSize(t *testing.T) {
+	c := config()
+	tr := trainer(t, open(t, "xla"), c, false, func(n int) stprune.Pruner { return pruned(t, n, c.Epochs) })
+	if err := tr.Run(context.Background(), Events{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := tr.Evaluate(context.Background(), Test); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for k := range tr.Compiled() {
+		keys = append(keys, k)
+	}
+	if len(keys) != 3 { // training at two batch sizes, evaluation at one
+		t.Errorf("compiled %v; want training at batch 16 and 8, evaluation at 16", keys)
+	}
+}
+
+func pruned(t *testing.T, n, epochs int) stprune.Pruner {
+	t.Helper()
+	c := stprune.DefaultConfig()
+	c.Epochs, c.Rho, c.Seed = epochs, 0.3, 5
+	p, err := stprune.New(n, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Training that was interrupted after any step, saved, and resumed in a new trainer must end in the same bits.
+func TestResumeIsExact(t *testing.T) {
+	for _, name := range backends {
+		for _, unit := range []string{Window, Pair} {
+			t.Run(name+"/"+unit, func(t *testing.T) {
+				be := open(t, name)
+				c := config()
+				c.Unit = unit
+				if unit == Pair {
+					c.Batch, c.PrunedBatch = 64, 32
+				}
+				s, w := ramp(t, true)
+				fresh := func() *Trainer {
+					tr, err := New(be, s, w, c, pruned(t, c.Units(s, w), c.Epochs))
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(tr.Close)
+					return tr
+				}
+				whole := fresh()
+				if err := whole.Run(context.Background(), Events{}); err != nil {
+					t.Fatal(err)
+				}
+				want, err := whole.MarshalBinary()
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				tr, stops := fresh(), 0
+				for {
+					ctx, cancel := context.WithCancel(context.Background())
+					left := 5
+					err := tr.Run(ctx, Events{Step: func(Progress) {
+						if left--; left == 0 {
+							cancel()
+						}
+					}})
+					cancel()
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, context.Canceled) {
+						t.Fatal(err)
+					}
+					stops++
+					saved, err := tr.MarshalBinary()
+					if err != nil {
+						t.Fatal(err)
+					}
+					tr = fresh()
+					if err := tr.UnmarshalBinary(saved); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got, err := tr.MarshalBinary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if stops < 3 || !bytes.Equal(got, want) {
+					t.Errorf("after %d interruptions the state differs from the undisturbed one", stops)
+				}
+			})
+		}
+	}
+}
+
+func TestSeedDecidesTheBits(t *testing.T) {
+	be := open(t, "xla")
+	states := map[string]uint64{}
+	for _, seed := range []uint64{1, 1, 2} {
+		c := config()
+		c.Epochs, c.Seed = 1, seed
+		tr := trainer(t, be, c, true, full)
+		if err := tr.Run(context.Background(), Events{}); err != nil {
+			t.Fatal(err)
+		}
+		state, err := tr.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		states[string(state)]++
+	}
+	if len(states) != 2 {
+		t.Errorf("seeds 1, 1, 2 gave %d different states; want 2", len(states))
+	}
+}
+
+func TestDivergenceNamesTheUnits(t *testing.T) {
+	c := config()
+	c.Optim.LR, c.Optim.Clip, c.Optim.Name, c.Schedule = 1e30, 0, "sgd", optim.Schedule{}
+	tr := trainer(t, open(t, "go"), c, false, full)
+	err := tr.Run(context.Background(), Events{})
+	var diverged *DivergedError
+	if !errors.As(err, &diverged) || len(diverged.Units) == 0 || diverged.Step < 2 {
+		t.Errorf("error %v; want a DivergedError that names step and units", err)
+	}
+}
+
+func TestDamagedStateIsRefused(t *testing.T) {
+	c := config()
+	tr := trainer(t, open(t, "go"), c, true, func(n int) stprune.Pruner { return pruned(t, n, c.Epochs) })
+	state, err := tr.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int{0, 4, 20, len(state) / 2, len(state) - 1} {
+		if err := tr.UnmarshalBinary(state[:cut]); err == nil {
+			t.Errorf("a state of %d of %d bytes was accepted", cut, len(state))
+		}
+	}
+	if err := tr.UnmarshalBinary(state); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigErrorsNameTheKey(t *testing.T) {
+	be := open(t, "go")
+	s, w := ramp(t, false)
+	for name, change := range map[string]func(*Config){
+		"train.unit":     func(c *Config) { c.Unit = "block" },
+		"backbone":       func(c *Config) { c.Backbone = "transformer" },
+		"node_dims":      func(c *Config) { c.Options["node_dims"] = 4 },
+		"optim.name":     func(c *Config) { c.Optim.Name = "lion" },
+		"schedule.kind":  func(c *Config) { c.Schedule.Kind = "triangle" },
+		"train.epochs":   func(c *Config) { c.Epochs = 0 },
+		"needs a graph":  func(c *Config) { c.GraphStats = true },
+		"optim.momentum": func(c *Config) { c.Optim.Name, c.Optim.Momentum = "sgd", 1.5 },
+	} {
+		c := config()
+		change(&c)
+		_, err := New(be, s, w, c, full(len(w.Train)))
+		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(name)) {
+			t.Errorf("error %v; want one that names %q", err, name)
+		}
+	}
+}
