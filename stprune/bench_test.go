@@ -50,13 +50,24 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-func BenchmarkState(b *testing.B) {
+func BenchmarkMarshal(b *testing.B) {
 	p := observed(b, pairs, stprune.DefaultConfig())
+	b.ResetTimer()
 	for range b.N {
-		state, err := p.MarshalBinary()
-		if err != nil {
+		if _, err := p.MarshalBinary(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkUnmarshal(b *testing.B) {
+	p := observed(b, pairs, stprune.DefaultConfig())
+	state, err := p.MarshalBinary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
 		if err := p.UnmarshalBinary(state); err != nil {
 			b.Fatal(err)
 		}

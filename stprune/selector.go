@@ -204,13 +204,20 @@ func sizes(score []float32, gamma float64) (x []float32, positive int) {
 			top = max(top, s)
 		}
 	}
+	power := func(v float64) float64 { return math.Exp(gamma * math.Log(v)) }
+	switch gamma { // several times cheaper
+	case 1:
+		power = func(v float64) float64 { return v }
+	case 0.5:
+		power = math.Sqrt
+	case 2:
+		power = func(v float64) float64 { return v * v }
+	}
 	for i, s := range score {
 		if s == 0 {
 			x[i] = 0
-		} else if s != never && gamma == 1 {
-			x[i] = s / top
 		} else if s != never {
-			x[i] = float32(math.Exp(gamma * math.Log(float64(s)/float64(top))))
+			x[i] = float32(power(float64(s) / float64(top)))
 		}
 		if x[i] > 0 {
 			positive++
