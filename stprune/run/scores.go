@@ -1,0 +1,212 @@
+package run
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/stprune/workbench/stprune"
+)
+
+// Scores say how hard the training units were, as measured by the training steps up to the end of an epoch.
+type Scores struct {
+	Windows Difficulty  // of every training window
+	Nodes   *Difficulty // of every node; nil when the unit is a window
+}
+
+// Difficulty is measured where a window, or a node, was last visited; NaN where it never was. When the unit is a pair, it is
+// the mean over the pairs visited in the last epoch that visited any of the window, or of the node.
+type Difficulty struct {
+	Level []float32 // masked mean absolute error, z-scored units
+	// Complexity is s = m + λs·d + λt·t + λg·g (method section 2), with the run's λ if its method selects by them, else with
+	// the defaults; so runs of different methods compare. The selection's memory β is not in it.
+	Complexity []float32
+}
+
+// recorder follows what the training steps measure.
+type recorder struct {
+	lambda    [3]float32 // of spatial, temporal, rough
+	perWindow int        // units per window
+	windows   tally
+	nodes     *tally
+}
+
+// tally holds last values, and the sums of the epoch under way.
+type tally struct {
+	level, complexity       []float32
+	sumLevel, sumComplexity []float32
+	count                   []uint32
+}
+
+func newTally(n int) tally {
+	t := tally{
+		level: make([]float32, n), complexity: make([]float32, n),
+		sumLevel: make([]float32, n), sumComplexity: make([]float32, n), count: make([]uint32, n),
+	}
+	for i := range n {
+		t.level[i], t.complexity[i] = float32(math.NaN()), float32(math.NaN())
+	}
+	return t
+}
+
+func newRecorder(s Spec, windows, perWindow int) *recorder {
+	c := stprune.DefaultConfig()
+	if s.Prune.Method == "st-prune" && s.Prune.Score == "complexity" {
+		c = s.Prune.Config
+	}
+	r := &recorder{
+		lambda:    [3]float32{float32(c.LambdaS), float32(c.LambdaT), float32(c.LambdaG)},
+		perWindow: perWindow, windows: newTally(windows),
+	}
+	if perWindow > 1 {
+		nodes := newTally(perWindow)
+		r.nodes = &nodes
+	}
+	return r
+}
+
+// observe takes the statistics of a training step.
+func (r *recorder) observe(ids []int32, stats stprune.Stats) {
+	for i, id := range ids {
+		row := stats[i*stprune.NumStats : (i+1)*stprune.NumStats]
+		level := row[stprune.Level]
+		complexity := level + r.lambda[0]*row[stprune.Spatial] + r.lambda[1]*row[stprune.Temporal] + r.lambda[2]*row[stprune.Rough]
+		r.windows.add(int(id)/r.perWindow, level, complexity)
+		if r.nodes != nil {
+			r.nodes.add(int(id)%r.perWindow, level, complexity)
+		}
+	}
+}
+
+func (t *tally) add(i int, level, complexity float32) {
+	t.sumLevel[i] += level
+	t.sumComplexity[i] += complexity
+	t.count[i]++
+}
+
+// endEpoch makes the means of the epoch the last values.
+func (r *recorder) endEpoch() {
+	r.windows.endEpoch()
+	if r.nodes != nil {
+		r.nodes.endEpoch()
+	}
+}
+
+func (t *tally) endEpoch() {
+	for i, c := range t.count {
+		if c > 0 {
+			t.level[i], t.complexity[i] = t.sumLevel[i]/float32(c), t.sumComplexity[i]/float32(c)
+			t.sumLevel[i], t.sumComplexity[i], t.count[i] = 0, 0, 0
+		}
+	}
+}
+
+func (r *recorder) scores() Scores {
+	s := Scores{Windows: Difficulty{r.windows.level, r.windows.complexity}}
+	if r.nodes != nil {
+		s.Nodes = &Difficulty{r.nodes.level, r.nodes.complexity}
+	}
+	return s
+}
+
+// tallies in the order in which they are saved.
+func (r *recorder) tallies() []*tally {
+	if r.nodes == nil {
+		return []*tally{&r.windows}
+	}
+	return []*tally{&r.windows, r.nodes}
+}
+
+func (r *recorder) size() int {
+	n := 0
+	for _, t := range r.tallies() {
+		n += 20 * len(t.level)
+	}
+	return n
+}
+
+// appendState saves the recorder exactly, also in the middle of an epoch.
+func (r *recorder) appendState(b []byte) []byte {
+	for _, t := range r.tallies() {
+		for _, column := range [][]float32{t.level, t.complexity, t.sumLevel, t.sumComplexity} {
+			for _, v := range column {
+				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+			}
+		}
+		for _, c := range t.count {
+			b = binary.LittleEndian.AppendUint32(b, c)
+		}
+	}
+	return b
+}
+
+// restore takes what appendState wrote, exactly.
+func (r *recorder) restore(b []byte) error {
+	if len(b) != r.size() {
+		return fmt.Errorf("%d bytes of scores; this run has %d", len(b), r.size())
+	}
+	next := func() uint32 { v := binary.LittleEndian.Uint32(b); b = b[4:]; return v }
+	for _, t := range r.tallies() {
+		for _, column := range [][]float32{t.level, t.complexity, t.sumLevel, t.sumComplexity} {
+			for i := range column {
+				column[i] = math.Float32frombits(next())
+			}
+		}
+		for i := range t.count {
+			t.count[i] = next()
+		}
+	}
+	return nil
+}
+
+// encodeScores writes the numbers of windows and of nodes (0: none), then level and complexity of each.
+func encodeScores(s Scores) []byte {
+	b := binary.AppendUvarint(nil, uint64(len(s.Windows.Level)))
+	nodes := 0
+	if s.Nodes != nil {
+		nodes = len(s.Nodes.Level)
+	}
+	b = binary.AppendUvarint(b, uint64(nodes))
+	b = appendColumn(appendColumn(b, s.Windows.Level), s.Windows.Complexity)
+	if s.Nodes != nil {
+		b = appendColumn(appendColumn(b, s.Nodes.Level), s.Nodes.Complexity)
+	}
+	return b
+}
+
+// maxLength bounds what a stored column may declare: a "same" column of any length is a few bytes on disk.
+const maxLength = 1 << 23
+
+func decodeScores(b []byte) (Scores, error) {
+	var sizes [2]int
+	for i := range sizes {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > maxLength {
+			return Scores{}, fmt.Errorf("a length is missing or above %d", maxLength)
+		}
+		sizes[i], b = int(v), b[n:]
+	}
+	read := func(n int) (d Difficulty, err error) {
+		if d.Level, b, err = readColumn(b, n); err != nil {
+			return d, err
+		}
+		d.Complexity, b, err = readColumn(b, n)
+		return d, err
+	}
+	var s Scores
+	var err error
+	if s.Windows, err = read(sizes[0]); err != nil {
+		return Scores{}, err
+	}
+	if sizes[1] > 0 {
+		nodes, err := read(sizes[1])
+		if err != nil {
+			return Scores{}, err
+		}
+		s.Nodes = &nodes
+	}
+	if len(b) != 0 {
+		return Scores{}, fmt.Errorf("%d bytes follow its end", len(b))
+	}
+	return s, nil
+}

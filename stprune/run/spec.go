@@ -1,0 +1,433 @@
+package run
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/optim"
+	"github.com/stprune/workbench/stprune/train"
+)
+
+// Spec says everything about a run. Start from [DefaultSpec]; as TOML, what is left out keeps its default and an unknown key
+// is an error.
+type Spec struct {
+	Name  string `toml:"name"`  // free text; not part of the run's id
+	Notes string `toml:"notes"` // free text; not part of the run's id
+
+	Data     Data           `toml:"data"`
+	Model    Model          `toml:"model"`
+	Optim    optim.Config   `toml:"optim"`
+	Schedule optim.Schedule `toml:"schedule"`
+	Train    Train          `toml:"train"`
+	Prune    Prune          `toml:"prune"`
+	Backend  Backend        `toml:"backend"`
+}
+
+// Data says what is forecast from what.
+type Data struct {
+	// Name of a data set, or the path of its folder. The id counts what is in it, not what it is called.
+	Name    string `toml:"name"`
+	History int    `toml:"history"` // input steps; default 12
+	Horizon int    `toml:"horizon"` // forecast steps; default 12
+	// Split is train : validation : test by window index. Default [6, 2, 2].
+	Split []float64 `toml:"split"`
+	// Dates are the first day of validation and the first day of test; they replace Split. Default none.
+	Dates []toml.LocalDate `toml:"dates"`
+}
+
+// Model is a backbone and its own options, e.g. node_dim = 32.
+type Model struct {
+	Backbone string         `toml:"backbone"` // default "stid"
+	Options  map[string]any `toml:"options"`  // numbers, booleans and text; default: the backbone's own
+}
+
+// Train is the training loop.
+type Train struct {
+	Epochs        int    `toml:"epochs"`         // default 20
+	Batch         int    `toml:"batch"`          // units per step; default 64
+	EvalBatch     int    `toml:"eval_batch"`     // windows per evaluation step; default 64
+	Unit          string `toml:"unit"`           // "window" or "pair" (one node of a window); default "window"
+	ValidateEvery int    `toml:"validate_every"` // epochs; the last one is always validated; default 1
+	Seed          uint64 `toml:"seed"`           // of initialisation, order and dropout; default 1
+	LossBySample  bool   `toml:"loss_by_sample"` // mean of the samples' masked means instead of the pooled masked mean; default false
+	LossPerBatch  bool   `toml:"loss_per_batch"` // divide by the number of units instead of the sum of weights; default false
+}
+
+// Prune is a method of [stprune.Methods] and its settings. Four of them have defaults of their own here: Epochs must stay 0,
+// since train.epochs says it; Seed 0 is train.seed; MinUnits 0 is one batch of a pruned epoch.
+type Prune struct {
+	Method string `toml:"method"` // default "full"
+	stprune.Config
+}
+
+// Backend is where the run computes.
+type Backend struct {
+	Name string `toml:"name"` // "xla", "go" or "auto"; default "auto". The id counts the kind that "auto" becomes
+}
+
+// DefaultSpec returns the defaults named at each field: STID on all data. Only data.name is missing.
+func DefaultSpec() Spec {
+	prune := stprune.DefaultConfig()
+	prune.Seed, prune.Epochs, prune.MinUnits = 0, 0, 0
+	return Spec{
+		Data:     Data{History: 12, Horizon: 12, Split: []float64{6, 2, 2}, Dates: []toml.LocalDate{}},
+		Model:    Model{Backbone: "stid", Options: map[string]any{}},
+		Optim:    optim.Default(),
+		Schedule: optim.Schedule{Kind: "constant", By: "step", Milestones: []int{}, Gamma: 0.1},
+		Train:    Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Seed: 1},
+		Prune:    Prune{Method: "full", Config: prune},
+		Backend:  Backend{Name: "auto"},
+	}
+}
+
+// ParseSpec reads TOML over the defaults. The result is not yet checked, see [Spec.Check].
+func ParseSpec(text []byte) (Spec, error) {
+	s := DefaultSpec()
+	if err := s.decode(text); err != nil {
+		return Spec{}, fmt.Errorf("spec: %w", err)
+	}
+	return s, nil
+}
+
+// Load reads a spec file.
+func Load(path string) (Spec, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Spec{}, fmt.Errorf("spec: %w", err)
+	}
+	s, err := ParseSpec(text)
+	if err != nil {
+		return Spec{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Set changes single settings, each written "key=value" with the key's full name, e.g. "prune.rho=0.05", "train.unit=pair"
+// or "data.split=[7,1,2]". Text needs no quotes. When one setting is wrong, nothing is changed.
+func (s *Spec) Set(settings ...string) error {
+	changed := s.clone()
+	for _, setting := range settings {
+		key, value, ok := strings.Cut(setting, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if !ok || key == "" {
+			return fmt.Errorf("setting %q: want key=value, e.g. prune.rho=0.05", setting)
+		}
+		if strings.ContainsAny(setting, "\r\n") {
+			return fmt.Errorf("setting %q: it has more than one line; give each setting by itself", setting)
+		}
+		tried := changed.clone()
+		err := tried.decode([]byte(key + " = " + value))
+		if err != nil {
+			// Perhaps it is text without quotes. When that fails too, the first error says more.
+			tried = changed.clone()
+			if quoted := tried.decode([]byte(key + " = '" + value + "'")); quoted != nil || strings.Contains(value, "'") {
+				return fmt.Errorf("setting %q: %w", setting, err)
+			}
+		}
+		changed = tried
+	}
+	*s = changed
+	return nil
+}
+
+// decode overlays TOML on the spec.
+func (s *Spec) decode(text []byte) error {
+	d := toml.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(s)
+	if unknown := new(toml.StrictMissingError); errors.As(err, &unknown) {
+		var keys []string
+		for _, e := range unknown.Errors {
+			keys = append(keys, strings.Join(e.Key(), "."))
+		}
+		return fmt.Errorf("unknown key %s; there are %s", strings.Join(keys, ", "), strings.Join(knownKeys(), ", "))
+	}
+	if wrong := new(toml.DecodeError); errors.As(err, &wrong) {
+		row, _ := wrong.Position()
+		return fmt.Errorf("line %d, key %q: %w", row, strings.Join(wrong.Key(), "."), err)
+	}
+	return err
+}
+
+// knownKeys are the full names of all keys, from the encoding of the defaults.
+func knownKeys() []string {
+	var all map[string]any
+	if err := toml.Unmarshal(DefaultSpec().TOML(), &all); err != nil {
+		return nil
+	}
+	var keys []string
+	for name, v := range all {
+		table, ok := v.(map[string]any)
+		if !ok {
+			keys = append(keys, name)
+			continue
+		}
+		for key := range table {
+			keys = append(keys, name+"."+key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (s Spec) clone() Spec {
+	s.Data.Split = slices.Clone(s.Data.Split)
+	s.Data.Dates = slices.Clone(s.Data.Dates)
+	s.Model.Options = maps.Clone(s.Model.Options)
+	s.Schedule.Milestones = slices.Clone(s.Schedule.Milestones)
+	return s
+}
+
+// TOML writes every setting, defaults included, always in the same order.
+func (s Spec) TOML() []byte {
+	var out bytes.Buffer
+	if err := toml.NewEncoder(&out).Encode(s); err != nil {
+		// Only values that TOML does not know can fail, which Check names.
+		return fmt.Appendf(nil, "# not encodable: %v\n", err)
+	}
+	return out.Bytes()
+}
+
+// Check reports the first setting that makes no sense, by its key and with what to do.
+func (s Spec) Check() error {
+	for _, c := range []struct {
+		key   string
+		value int
+		least int
+	}{
+		{"data.history", s.Data.History, 1}, {"data.horizon", s.Data.Horizon, 1},
+		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
+		{"train.validate_every", s.Train.ValidateEvery, 1}, {"prune.min_units", s.Prune.MinUnits, 0},
+	} {
+		if c.value < c.least || c.value > math.MaxInt32 {
+			return fmt.Errorf("%s = %d; want a whole number from %d to %d", c.key, c.value, c.least, math.MaxInt32)
+		}
+	}
+	if s.Data.Name == "" {
+		return errors.New("data.name is empty; set it to the name of a data set or the path of its folder")
+	}
+	if len(s.Data.Dates) != 0 {
+		if len(s.Data.Dates) != 2 || !s.Data.Dates[0].AsTime(time.UTC).Before(s.Data.Dates[1].AsTime(time.UTC)) {
+			return fmt.Errorf("data.dates = %v; want two days, the first of validation and a later one, the first of test", s.Data.Dates)
+		}
+	} else {
+		good := len(s.Data.Split) == 3
+		for _, part := range s.Data.Split {
+			good = good && part > 0 && !math.IsInf(part, 0)
+		}
+		if !good {
+			return fmt.Errorf("data.split = %v; want three numbers above 0 for train, validation and test, e.g. [6, 2, 2]", s.Data.Split)
+		}
+	}
+	for key, v := range s.Model.Options {
+		switch v := v.(type) {
+		case bool, string, int64, int:
+		case float64:
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("model.options.%s = %v; want a finite number", key, v)
+			}
+		default:
+			return fmt.Errorf("model.options.%s = %v; want a number, true, false or text", key, v)
+		}
+	}
+	if s.Train.Unit != train.Window && s.Train.Unit != train.Pair {
+		return fmt.Errorf("train.unit = %q; choose %q or %q", s.Train.Unit, train.Window, train.Pair)
+	}
+	if err := s.Optim.Check(); err != nil {
+		return err
+	}
+	if err := s.Schedule.Check(); err != nil {
+		return err
+	}
+	if !slices.Contains(backends, s.Backend.Name) {
+		return fmt.Errorf("backend.name = %q; choose one of %s", s.Backend.Name, strings.Join(backends, ", "))
+	}
+	if s.Prune.Epochs != 0 {
+		return fmt.Errorf("prune.epochs = %d; leave it out: train.epochs says how long the run is", s.Prune.Epochs)
+	}
+	if _, err := stprune.ByName(s.Prune.Method); err != nil {
+		return fmt.Errorf("prune.method = %q: %w", s.Prune.Method, err)
+	}
+	if s.Prune.Method == "full" {
+		return nil
+	}
+	return s.pruning().Check()
+}
+
+// backends are the values of backend.name.
+var backends = []string{"auto", "xla", "go", "xla-cpu", "xla-cuda"}
+
+// protocol of the data.
+func (s Spec) protocol() datasets.Protocol {
+	p := datasets.Protocol{History: s.Data.History, Horizon: s.Data.Horizon}
+	if len(s.Data.Dates) == 2 {
+		p.Dates = [2]time.Time{s.Data.Dates[0].AsTime(time.UTC), s.Data.Dates[1].AsTime(time.UTC)}
+	} else {
+		copy(p.Ratio[:], s.Data.Split)
+	}
+	return p
+}
+
+// pruning is the method's settings with all that follows from the rest of the spec filled in.
+func (s Spec) pruning() stprune.Config {
+	c := s.Prune.Config
+	c.Epochs = s.Train.Epochs
+	if c.Seed == 0 {
+		c.Seed = s.Train.Seed
+	}
+	if c.MinUnits == 0 { // one batch
+		switch {
+		case c.PrunedBatch > 0:
+			c.MinUnits = c.PrunedBatch
+		case c.BatchPolicy == "keep-steps" && c.Budget == 0:
+			c.MinUnits = max(1, int(math.Round(float64(s.Train.Batch)*c.Rho)))
+		case c.BatchPolicy == "keep-steps": // ρ is not known before the budget is solved
+			c.MinUnits = 1
+		default:
+			c.MinUnits = s.Train.Batch
+		}
+	}
+	return c
+}
+
+// training is the trainer's part; prunedBatch is the batch of pruned epochs.
+func (s Spec) training(prunedBatch int) train.Config {
+	return train.Config{
+		Backbone: s.Model.Backbone, Options: s.Model.Options,
+		Optim: s.Optim, Schedule: s.Schedule,
+		Unit: s.Train.Unit, Epochs: s.Train.Epochs,
+		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
+		ValidateEvery: s.Train.ValidateEvery,
+		Loss:          loss.Reduction{BySample: s.Train.LossBySample, PerBatch: s.Train.LossPerBatch},
+		GraphStats:    s.Prune.Method == "st-prune" && s.Prune.Score == "complexity" && s.Prune.LambdaG != 0,
+		Seed:          s.Train.Seed,
+	}
+}
+
+// meaning is the spec without what has no effect: free text, what data are called, and settings that the chosen method,
+// optimiser or schedule does not read. Specs of equal meaning become equal.
+func (s Spec) meaning() Spec {
+	s = s.clone()
+	s.Name, s.Notes, s.Data.Name = "", "", ""
+	if len(s.Data.Dates) != 0 {
+		s.Data.Split = []float64{}
+	} else if sum := sumOf(s.Data.Split); sum > 0 {
+		for i := range s.Data.Split { // 6:2:2 is 3:1:1
+			s.Data.Split[i] /= sum
+		}
+	}
+	for key, v := range s.Model.Options {
+		switch v := v.(type) {
+		case int:
+			s.Model.Options[key] = int64(v)
+		case float64: // 32.0 is 32
+			if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+				s.Model.Options[key] = int64(v)
+			}
+		}
+	}
+	o := &s.Optim
+	if o.Name == "sgd" || o.Name == "adam" || o.Name == "adamw" {
+		o.AuxLR = 0
+	}
+	if o.Name == "sgd" {
+		o.Beta1, o.Beta2, o.Eps = 0, 0, 0
+		o.Nesterov = o.Nesterov && o.Momentum != 0
+	}
+	if o.Name == "adam" || o.Name == "adamw" {
+		o.Momentum, o.Nesterov = 0, false
+	}
+	h := &s.Schedule
+	if h.Kind == "" {
+		h.Kind = "constant"
+	}
+	if h.By == "" {
+		h.By = "step"
+	}
+	if h.Kind != "multistep" {
+		h.Milestones, h.Gamma = []int{}, 0
+	}
+	if h.Kind != "cosine" {
+		h.Floor = 0
+		if h.WarmUp == 0 {
+			h.By = "step"
+		}
+	}
+	s.Prune.Config = effective(s.Prune.Method, s.pruning())
+	return s
+}
+
+func sumOf(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum
+}
+
+// effective is c without the settings that the method does not read.
+func effective(method string, c stprune.Config) stprune.Config {
+	if c.PrunedBatch > 0 {
+		c.BatchPolicy = ""
+	}
+	if c.Anneal != "step" {
+		c.AnnealSteps = 0
+	}
+	if c.Budget > 0 {
+		c.Rho = 0
+	}
+	switch method {
+	case "full":
+		return stprune.Config{}
+	case "random":
+		return stprune.Config{
+			Seed: c.Seed, Epochs: c.Epochs, WarmUp: c.WarmUp, Delta: c.Delta, Rho: c.Rho, Anneal: c.Anneal, AnnealSteps: c.AnnealSteps,
+			Budget: c.Budget, MinUnits: c.MinUnits, BatchPolicy: c.BatchPolicy, PrunedBatch: c.PrunedBatch, InTime: c.InTime,
+		}
+	case "st-prune":
+		if c.Score != "complexity" {
+			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
+		}
+		if c.Score != "coherence" {
+			c.Epsilon = 0
+		}
+		if c.Selector != "top+rest" {
+			c.Alpha = 0
+		}
+		if c.Selector != "pps" && c.Selector != "gumbel" {
+			c.Gamma = 0
+		}
+		if c.Kappa == 0 { // all weights are 1
+			c.Stationarity, c.WMax, c.Normalise = "", 0, false
+		}
+		if math.IsInf(c.WMax, 1) {
+			c.WMax = 0
+		}
+	}
+	return c
+}
+
+// formatVersion is part of every id. Raise it when equal specs no longer give equal results.
+const formatVersion = 1
+
+// ID identifies the run of this spec on data with the given content hash ([datasets.Series.Hash]): 16 hexadecimal digits.
+// Specs of equal meaning have equal ids. Backend "auto" must have been replaced by what it stands for.
+func (s Spec) ID(dataHash string) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "stprune run/%d\n%sdata %s\n", formatVersion, s.meaning().TOML(), dataHash)
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
