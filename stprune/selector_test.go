@@ -242,25 +242,38 @@ func TestGumbelFirstTwo(t *testing.T) {
 	compare(t, frequencies(t, scored(t, sampling("gumbel", 0.25), x), n, nil), want)
 }
 
-// All subsets of a uniform draw are equally likely, not only all units: χ² over the 35 subsets of 3 of 7.
-func TestUniformSubsets(t *testing.T) {
-	p, err := stprune.NewUniform(7, sampling("uniform", 3.0/7))
+// Where all units are alike, all subsets are equally likely, not only all units: χ² over the 35 subsets of 3 of 7. For pps this
+// needs the random order.
+func TestSubsets(t *testing.T) {
+	c := sampling("pps", 3.0/7)
+	random, err := stprune.NewUniform(7, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := map[[3]int32]float64{}
-	for e := range draws {
-		counts[[3]int32(plan(t, p, e).IDs)]++
-	}
-	if len(counts) != 35 {
-		t.Fatalf("%d different subsets; there are 35", len(counts))
-	}
-	chi, want := 0.0, float64(draws)/35
-	for _, c := range counts {
-		chi += (c - want) * (c - want) / want
-	}
-	if chi > 74 { // 34 degrees of freedom: exceeded with probability 10⁻⁴
-		t.Errorf("χ² = %.1f over 35 subsets", chi)
+	gumbel, top := sampling("gumbel", 3.0/7), sampling("top+rest", 3.0/7)
+	for name, p := range map[string]stprune.Pruner{
+		"random":   random,
+		"pps":      scored(t, c, constant(7, 0.5)),
+		"gumbel":   scored(t, gumbel, constant(7, 0.5)),
+		"top+rest": scored(t, top, constant(7, 0.5)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			counts := map[[3]int32]float64{}
+			for e := range draws {
+				counts[[3]int32(plan(t, p, e).IDs)]++
+			}
+			if len(counts) != 35 {
+				t.Fatalf("%d different subsets; there are 35", len(counts))
+			}
+			chi, want := 0.0, float64(draws)/35
+			for _, c := range counts {
+				chi += (c - want) * (c - want) / want
+			}
+			if chi > 74 { // 34 degrees of freedom: exceeded with probability 10⁻⁴
+				t.Errorf("χ² = %.1f over 35 subsets", chi)
+			}
+		})
 	}
 }
 
