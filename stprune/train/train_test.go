@@ -11,11 +11,10 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
-	_ "github.com/gomlx/compute/gobackend"
-	_ "github.com/gomlx/go-xla/compute/xla"
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/optim"
 )
@@ -23,17 +22,13 @@ import (
 // backends are the two that every result must hold on.
 var backends = []string{"xla", "go"}
 
-func open(t *testing.T, name string) compute.Backend {
+func open(t testing.TB, name string) compute.Backend {
 	t.Helper()
-	cfg := "go:ops_sequential"
-	if name == "xla" {
-		cfg = "xla:" + os.Getenv("STPRUNE_PLUGIN") + ",tf32=false"
-	}
-	be, err := compute.NewWithConfig(cfg)
+	be, err := accel.Open(context.Background(), name, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return be
+	return be.Backend
 }
 
 // ramp is a small series with a daily pattern, some noise and some missing values.
