@@ -1,6 +1,7 @@
 package run
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -24,4 +25,26 @@ func loadCheckpoint(dir string) (payload []byte, damaged, err error) {
 		damaged = errors.Join(damaged, err)
 	}
 	return nil, damaged, nil
+}
+
+// A checkpoint is three parts, the first two preceded by their lengths: the diagnostics of the selection under way (JSON), the
+// recorder's state, the trainer's state.
+func joinCheckpoint(planned, scores, state []byte) []byte {
+	b := make([]byte, 0, 2*binary.MaxVarintLen64+len(planned)+len(scores)+len(state))
+	for _, part := range [][]byte{planned, scores} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
+	return append(b, state...)
+}
+
+func splitCheckpoint(b []byte) (planned, scores, state []byte, err error) {
+	var parts [2][]byte
+	for i := range parts {
+		n, used := binary.Uvarint(b)
+		if used <= 0 || n > uint64(len(b)-used) {
+			return nil, nil, nil, errShort
+		}
+		parts[i], b = b[used:used+int(n)], b[used+int(n):]
+	}
+	return parts[0], parts[1], b, nil
 }

@@ -1,0 +1,416 @@
+package run
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/optim"
+	"github.com/stprune/workbench/stprune/train"
+)
+
+// Options of [Do]. Series and Backend are needed; the rest has defaults.
+type Options struct {
+	Store *Store // default NewStore("")
+	// Series finds the data set that data.name means.
+	Series func(ctx context.Context, name string) (*datasets.Series, error)
+	// Backend opens the backend that backend.name means.
+	Backend func(ctx context.Context, name string) (*Device, error)
+
+	NoWait bool // return ErrBusy instead of waiting while another process trains the run
+	Watch  Watcher
+}
+
+// Device is an open backend.
+type Device struct {
+	compute.Backend
+	Kind   string // what is part of the run's id: "go", "xla-cpu" or "xla-cuda"
+	Plugin string // PJRT plugin; empty for the Go backend
+	Close  func() // called once the run needs it no more; may be nil
+}
+
+// Watcher is told how a run goes on. Any of its functions may be nil; they are called one after the other.
+type Watcher struct {
+	Note  func(text string)    // something out of the ordinary: waiting, resuming, an altered environment
+	Step  func(train.Progress) // after every optimiser step
+	Epoch func(e Epoch)        // after an epoch is saved
+}
+
+func (w Watcher) note(format string, args ...any) {
+	if w.Note != nil {
+		w.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// Do returns the run that spec describes: at once when it is finished, else after training it, or the rest of it. While
+// another process trains it, Do waits for that process and takes over if it ends early.
+//
+// When ctx is cancelled, Do ends the step, saves, and returns the unfinished run and an error wrapping ctx's. When the loss
+// becomes NaN or infinite it returns the run and a [*train.DivergedError], and leaves the last good checkpoint.
+func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
+	spec = spec.clone()
+	if err := spec.Check(); err != nil {
+		return nil, fmt.Errorf("spec: %w", err)
+	}
+	store := o.Store
+	if store == nil {
+		store = NewStore("")
+	}
+	series, err := o.Series(ctx, spec.Data.Name)
+	if err != nil {
+		return nil, fmt.Errorf("data.name = %q: %w", spec.Data.Name, err)
+	}
+	hash := series.Hash()
+	device, err := o.Backend(ctx, spec.Backend.Name)
+	if err != nil {
+		return nil, fmt.Errorf("backend.name = %q: %w", spec.Backend.Name, err)
+	}
+	if device.Close != nil {
+		defer device.Close()
+	}
+	spec.Backend.Name = device.Kind
+
+	r := &Run{ID: spec.ID(hash), Spec: spec}
+	if r.Dir, err = filepath.Abs(filepath.Join(store.Dir, r.ID)); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if r.finished() {
+		return Open(r.Dir)
+	}
+	unlock, err := store.lock(ctx, r.ID, !o.NoWait, func() {
+		o.Watch.note("another process is training run %s; waiting for it", r.ID)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	defer unlock()
+	if r.finished() { // by the process we waited for
+		return Open(r.Dir)
+	}
+	s := session{run: r, disk: store.disk, series: series, hash: hash, device: device, watch: o.Watch}
+	return r, s.train(ctx)
+}
+
+func (r *Run) finished() bool {
+	_, err := r.Result()
+	return err == nil
+}
+
+// session is one process's work on a run, under its lock.
+type session struct {
+	run    *Run
+	disk   disk
+	series *datasets.Series
+	hash   string
+	device *Device
+	watch  Watcher
+
+	windows *datasets.Windows
+	units   int
+	trainer *train.Trainer
+	scores  *recorder
+
+	lines     []byte              // epochs.jsonl
+	planned   stprune.Diagnostics // of the epoch under way
+	selection stprune.Selection   // of the epoch under way
+	saving    time.Duration
+}
+
+func (s *session) train(ctx context.Context) error {
+	if err := s.prepareFolder(); err != nil {
+		return err
+	}
+	if err := s.prepareTrainer(); err != nil {
+		return err
+	}
+	defer s.trainer.Close()
+	if err := s.resume(); err != nil {
+		return err
+	}
+	err := s.trainer.Run(ctx, train.Events{
+		Plan:    s.plan,
+		Observe: s.scores.observe,
+		Step:    s.watch.Step,
+		Epoch:   s.endEpoch,
+	})
+	if diverged := new(train.DivergedError); errors.As(err, &diverged) {
+		return s.fail(diverged)
+	}
+	if err == nil {
+		err = s.finish(ctx)
+	}
+	if err != nil && errors.Is(err, ctx.Err()) {
+		if saveErr := s.checkpoint(); saveErr != nil {
+			return fmt.Errorf("run %s: %w", s.run.ID, errors.Join(err, saveErr))
+		}
+		return fmt.Errorf("run %s is saved and resumes when asked for again: %w", s.run.ID, err)
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: %w", s.run.ID, err)
+	}
+	return nil
+}
+
+func (s *session) path(name string) string { return filepath.Join(s.run.Dir, name) }
+
+// prepareFolder makes the folder and writes what is known before training. The spec comes last: with it the run exists.
+func (s *session) prepareFolder() error {
+	for _, dir := range []string{selectionDir, scoresDir} {
+		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
+			return fmt.Errorf("run %s: %w", s.run.ID, err)
+		}
+	}
+	here := currentEnvironment(s.device.Kind, s.device.Plugin)
+	if spec, err := Load(s.path(specFile)); err == nil && spec.ID(s.hash) == s.run.ID {
+		s.run.Spec = spec
+		if there, err := s.run.Environment(); err == nil && !here.computesAs(there) {
+			s.watch.note("run %s was begun in another environment (%s, %s); its last bits may differ from a run in one go",
+				s.run.ID, there.Go, cmp.Or(there.Plugin, there.Backend))
+		}
+		return nil
+	}
+	if err := s.writeJSON(environmentFile, here); err != nil {
+		return err
+	}
+	return writeFile(s.disk, s.path(specFile), s.run.Spec.TOML())
+}
+
+// computesAs tells whether all is equal that may change a result.
+func (e Environment) computesAs(o Environment) bool {
+	return e.Go == o.Go && e.OS == o.OS && e.CPU == o.CPU && e.Backend == o.Backend && e.Plugin == o.Plugin && maps.Equal(e.Modules, o.Modules)
+}
+
+func (s *session) prepareTrainer() error {
+	spec, fail := s.run.Spec, func(err error) error { return fmt.Errorf("run %s: %w", s.run.ID, err) }
+	var err error
+	if s.windows, err = spec.protocol().Apply(s.series); err != nil {
+		return fail(err)
+	}
+	c := spec.training(0)
+	s.units = c.Units(s.series, s.windows)
+	perWindow := s.units / len(s.windows.Train)
+	pruner, prunedBatch, err := spec.pruner(s.series, s.windows, s.units)
+	if err != nil {
+		return fail(err)
+	}
+	c.PrunedBatch = prunedBatch
+	if s.trainer, err = train.New(s.device.Backend, s.series, s.windows, c, pruner); err != nil {
+		return fail(err)
+	}
+	s.scores = newRecorder(spec, len(s.windows.Train), perWindow)
+	return nil
+}
+
+// pruner makes the method over n units, and says how large batches are in pruned epochs.
+func (s Spec) pruner(series *datasets.Series, w *datasets.Windows, n int) (p stprune.Pruner, prunedBatch int, err error) {
+	method, err := stprune.ByName(s.Prune.Method)
+	if err != nil {
+		return nil, 0, err
+	}
+	c := s.pruning()
+	prunedBatch = s.Train.Batch
+	if method.Name != "full" {
+		schedule, err := c.Schedule(n)
+		if err != nil {
+			return nil, 0, err
+		}
+		prunedBatch = schedule.PrunedBatch(s.Train.Batch)
+	}
+	var options []stprune.Option
+	if method.Name == "st-prune" && c.Stationarity == "data" && c.Kappa != 0 {
+		perDay := series.Calendar.StepsPerDay()
+		z, err := stprune.ProfileStationarity(series.Values, series.N, series.Valid,
+			func(t int) int { return series.Calendar.DayOfWeek(t)*perDay + series.Calendar.TimeOfDay(t) },
+			w.Train, w.History+w.Horizon, s.Train.Unit == train.Pair)
+		if err != nil {
+			return nil, 0, err
+		}
+		options = append(options, stprune.WithStationarity(func(id int32) float32 { return z[id] }))
+	}
+	p, err = method.New(n, c, options...)
+	return p, prunedBatch, err
+}
+
+// resume takes the latest good checkpoint, if there is any.
+func (s *session) resume() error {
+	payload, damaged, err := loadCheckpoint(s.run.Dir)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", s.run.ID, err)
+	}
+	if damaged != nil {
+		s.watch.note("run %s: a checkpoint is damaged and an older one, or the start, taken instead: %v", s.run.ID, damaged)
+	}
+	if payload == nil {
+		return nil
+	}
+	planned, scores, state, err := splitCheckpoint(payload)
+	if err == nil {
+		err = errors.Join(json.Unmarshal(planned, &s.planned), s.scores.restore(scores))
+	}
+	if err == nil {
+		err = s.trainer.UnmarshalBinary(state)
+	}
+	if err == nil {
+		s.lines, err = s.completed(s.trainer.Epoch())
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: its checkpoint cannot be used: %w; remove the run and ask for it again", s.run.ID, err)
+	}
+	s.watch.note("run %s resumes after epoch %d, step %d", s.run.ID, s.trainer.Epoch(), s.trainer.StepsDone())
+	return nil
+}
+
+// completed are the first lines of epochs.jsonl. Lines of epochs after the checkpoint, saved just before the process ended,
+// are written again.
+func (s *session) completed(epochs int) ([]byte, error) {
+	text, err := os.ReadFile(s.path(epochsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	end := 0
+	for e := range epochs {
+		line := bytes.IndexByte(text[end:], '\n')
+		if line < 0 {
+			return nil, fmt.Errorf("%s has %d of %d epochs", epochsFile, e, epochs)
+		}
+		end += line + 1
+	}
+	return text[:end:end], nil
+}
+
+// plan keeps what an epoch is going to visit. A resumed epoch comes without diagnostics, which the checkpoint has.
+func (s *session) plan(_ int, selection stprune.Selection) {
+	s.selection = selection
+	if selection.Diagnostics != (stprune.Diagnostics{}) {
+		s.planned = selection.Diagnostics
+	}
+}
+
+// endEpoch saves a completed epoch. The checkpoint comes last: what was written before it is written again, to the same
+// bits, when the process ends in between.
+func (s *session) endEpoch(report train.EpochReport) error {
+	start := time.Now()
+	spec := s.run.Spec
+	e := Epoch{
+		Epoch: report.Epoch, Units: report.Units, Steps: report.Steps, Visits: report.Visits, Loss: report.Loss,
+		// Not the trainer's report of it: an epoch that resumes after its last step has taken no step itself.
+		LR: spec.Schedule.LR(spec.Optim.LR, optim.Progress{
+			Epoch: report.Epoch - 1, Epochs: spec.Train.Epochs, Step: s.trainer.StepsDone() - 1, Steps: s.trainer.PlannedSteps(),
+		}),
+		Validation: report.Validation, Best: report.Best, Selection: s.planned, Seconds: report.Seconds,
+	}
+	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.selection})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(s.disk, epochPath(s.run.Dir, selectionDir, e.Epoch), seal(kindSelection, kept)); err != nil {
+		return err
+	}
+	s.scores.endEpoch()
+	if err := writeFile(s.disk, epochPath(s.run.Dir, scoresDir, e.Epoch), seal(kindScores, encodeScores(s.scores.scores()))); err != nil {
+		return err
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("epoch %d has a number that is not finite (%w); lower the learning rate or clip the gradient", e.Epoch, err)
+	}
+	s.lines = append(append(s.lines, line...), '\n')
+	if err := writeFile(s.disk, s.path(epochsFile), s.lines); err != nil {
+		return err
+	}
+	s.planned, s.selection = stprune.Diagnostics{}, stprune.Selection{}
+	if err := s.checkpoint(); err != nil {
+		return err
+	}
+	s.saving += time.Since(start)
+	if s.watch.Epoch != nil {
+		s.watch.Epoch(e)
+	}
+	return nil
+}
+
+// checkpoint saves everything that the rest of the run depends on.
+func (s *session) checkpoint() error {
+	state, err := s.trainer.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	planned, err := json.Marshal(s.planned)
+	if err != nil {
+		return fmt.Errorf("saving the plan's diagnostics: %w", err)
+	}
+	return writeRotating(s.disk, s.path(checkpointFile), seal(kindCheckpoint, joinCheckpoint(planned, s.scores.appendState(nil), state)))
+}
+
+// finish tests the best parameters and writes the result, with which the run counts as finished.
+func (s *session) finish(ctx context.Context) error {
+	test, seconds, err := s.trainer.Evaluate(ctx, train.Test)
+	if err != nil {
+		return err
+	}
+	best, err := s.trainer.Named()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(s.disk, s.path(bestFile), seal(kindBest, encodeParameters(best))); err != nil {
+		return err
+	}
+	epochs, err := s.run.Epochs()
+	if err != nil {
+		return err
+	}
+	result := Result{
+		ID: s.run.ID, Data: s.hash, Parameters: s.trainer.Parameters(), Units: s.units,
+		Epochs: len(epochs), Steps: s.trainer.StepsDone(), Visits: s.trainer.Visits(),
+		FullEpochs: float64(s.trainer.Visits()) / (float64(len(s.windows.Train)) * float64(s.series.N)),
+		BestEpoch:  s.trainer.BestEpoch(), Test: test,
+		Seconds: Seconds{Seconds: seconds, Saving: s.saving.Seconds()},
+	}
+	for _, e := range epochs {
+		result.Seconds.Seconds = result.Seconds.Add(e.Seconds)
+		if e.Epoch == result.BestEpoch {
+			result.Validation = *e.Validation
+		}
+	}
+	result.Seconds.Total = result.Seconds.Seconds.Total() + result.Seconds.Saving
+	for _, name := range []string{checkpointFile + previous, failureFile} {
+		if err := s.disk.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return s.writeJSON(resultFile, result)
+}
+
+// Failure says where a run's loss became NaN or infinite.
+type Failure struct {
+	Epoch     int     `json:"epoch"` // from 1
+	Step      int     `json:"step"`  // of the run, from 1
+	Loss      string  `json:"loss"`
+	Units     []int32 `json:"units"`      // the batch
+	PerWindow int     `json:"per_window"` // unit = window·PerWindow + node
+}
+
+func (s *session) fail(d *train.DivergedError) error {
+	err := s.writeJSON(failureFile, Failure{Epoch: d.Epoch, Step: d.Step, Loss: fmt.Sprint(d.Loss), Units: d.Units, PerWindow: s.scores.perWindow})
+	return fmt.Errorf("run %s stops, its last good checkpoint is kept: %w", s.run.ID, errors.Join(d, err))
+}
+
+func (s *session) writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("saving %s: %w", s.path(name), err)
+	}
+	return writeFile(s.disk, s.path(name), append(text, '\n'))
+}
