@@ -2,7 +2,6 @@ package run
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,34 +10,27 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
-
-	"github.com/gomlx/compute"
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// Options of [Do]. Series and Backend are needed; the rest has defaults.
+// Options of [Do]. Only Series is needed.
 type Options struct {
 	Store *Store // default NewStore("")
 	// Series finds the data set that data.name means.
 	Series func(ctx context.Context, name string) (*datasets.Series, error)
-	// Backend opens the backend that backend.name means.
-	Backend func(ctx context.Context, name string) (*Device, error)
+	// Backend gives the backend that backend.name means, and keeps it open: for callers that ask for many runs. Default:
+	// [accel.Open] for this run, closed after it.
+	Backend func(ctx context.Context, name string) (*accel.Backend, error)
 
 	NoWait bool // return ErrBusy instead of waiting while another process trains the run
 	Watch  Watcher
-}
-
-// Device is an open backend.
-type Device struct {
-	compute.Backend
-	Kind   string // what is part of the run's id: "go", "xla-cpu" or "xla-cuda"
-	Plugin string // PJRT plugin; empty for the Go backend
-	Close  func() // called once the run needs it no more; may be nil
 }
 
 // Watcher is told how a run goes on. Any of its functions may be nil; they are called one after the other.
@@ -46,6 +38,14 @@ type Watcher struct {
 	Note  func(text string)    // something out of the ordinary: waiting, resuming, an altered environment
 	Step  func(train.Progress) // after every optimiser step
 	Epoch func(e Epoch)        // after an epoch is saved
+}
+
+// noteWriter passes lines on as notes.
+type noteWriter struct{ Watcher }
+
+func (w noteWriter) Write(b []byte) (int, error) {
+	w.note("%s", bytes.TrimSpace(b))
+	return len(b), nil
 }
 
 func (w Watcher) note(format string, args ...any) {
@@ -73,14 +73,22 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 		return nil, fmt.Errorf("data.name = %q: %w", spec.Data.Name, err)
 	}
 	hash := series.Hash()
-	device, err := o.Backend(ctx, spec.Backend.Name)
+	open := o.Backend
+	if open == nil {
+		open = func(ctx context.Context, name string) (*accel.Backend, error) {
+			return accel.Open(ctx, name, noteWriter{o.Watch})
+		}
+	}
+	backend, err := open(ctx, spec.Backend.Name)
 	if err != nil {
 		return nil, fmt.Errorf("backend.name = %q: %w", spec.Backend.Name, err)
 	}
-	if device.Close != nil {
-		defer device.Close()
+	if o.Backend == nil {
+		defer func() { _ = backend.Close() }() // everything is saved by then
 	}
-	spec.Backend.Name = device.Kind
+	if spec.Backend.Name, err = resolved(spec.Backend.Name, backend.Kind); err != nil {
+		return nil, err
+	}
 
 	r := &Run{ID: spec.ID(hash), Spec: spec}
 	if r.Dir, err = filepath.Abs(filepath.Join(store.Dir, r.ID)); err != nil {
@@ -99,8 +107,26 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if r.finished() { // by the process we waited for
 		return Open(r.Dir)
 	}
-	s := session{run: r, disk: store.disk, series: series, hash: hash, device: device, watch: o.Watch}
+	s := session{run: r, disk: store.disk, series: series, hash: hash, backend: backend, watch: o.Watch}
 	return r, s.train(ctx)
+}
+
+// resolved is the name of a backend of the given kind, as a run's id counts it: "go", "xla:cpu" or "xla:cuda", with the options
+// that were asked for. It is an error when the backend is not what the name asks for.
+func resolved(name, kind string) (string, error) {
+	head, options, given := strings.Cut(name, ",")
+	is := "xla:" + kind
+	if kind == accel.Go {
+		is = kind
+	}
+	fits := head == "auto" || head == is || kind != accel.Go && (head == "xla" || strings.HasPrefix(head, "xla:/"))
+	if !fits {
+		return "", fmt.Errorf("backend.name = %q, but the backend at hand is %s; open another one or set backend.name to auto", name, is)
+	}
+	if given {
+		is += "," + options
+	}
+	return is, nil
 }
 
 func (r *Run) finished() bool {
@@ -110,12 +136,12 @@ func (r *Run) finished() bool {
 
 // session is one process's work on a run, under its lock.
 type session struct {
-	run    *Run
-	disk   disk
-	series *datasets.Series
-	hash   string
-	device *Device
-	watch  Watcher
+	run     *Run
+	disk    disk
+	series  *datasets.Series
+	hash    string
+	backend *accel.Backend
+	watch   Watcher
 
 	windows *datasets.Windows
 	units   int
@@ -172,12 +198,12 @@ func (s *session) prepareFolder() error {
 			return fmt.Errorf("run %s: %w", s.run.ID, err)
 		}
 	}
-	here := currentEnvironment(s.device.Kind, s.device.Plugin)
+	here := currentEnvironment(s.backend)
 	if spec, err := Load(s.path(specFile)); err == nil && spec.ID(s.hash) == s.run.ID {
 		s.run.Spec = spec
 		if there, err := s.run.Environment(); err == nil && !here.computesAs(there) {
 			s.watch.note("run %s was begun in another environment (%s, %s); its last bits may differ from a run in one go",
-				s.run.ID, there.Go, cmp.Or(there.Plugin, there.Backend))
+				s.run.ID, there.Go, there.Backend)
 		}
 		return nil
 	}
@@ -189,7 +215,7 @@ func (s *session) prepareFolder() error {
 
 // computesAs tells whether all is equal that may change a result.
 func (e Environment) computesAs(o Environment) bool {
-	return e.Go == o.Go && e.OS == o.OS && e.CPU == o.CPU && e.Backend == o.Backend && e.Plugin == o.Plugin && maps.Equal(e.Modules, o.Modules)
+	return e.Go == o.Go && e.OS == o.OS && e.CPU == o.CPU && e.Backend == o.Backend && e.PluginAPI == o.PluginAPI && maps.Equal(e.Modules, o.Modules)
 }
 
 func (s *session) prepareTrainer() error {
@@ -206,7 +232,7 @@ func (s *session) prepareTrainer() error {
 		return fail(err)
 	}
 	c.PrunedBatch = prunedBatch
-	if s.trainer, err = train.New(s.device.Backend, s.series, s.windows, c, pruner); err != nil {
+	if s.trainer, err = train.New(s.backend.Backend, s.series, s.windows, c, pruner); err != nil {
 		return fail(err)
 	}
 	s.scores = newRecorder(spec, len(s.windows.Train), perWindow)

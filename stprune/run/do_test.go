@@ -20,10 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gomlx/compute"
-	_ "github.com/gomlx/compute/gobackend"
-	_ "github.com/gomlx/go-xla/compute/xla"
-
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/train"
@@ -49,18 +45,6 @@ func ramp(context.Context, string) (*datasets.Series, error) {
 	return s, nil
 }
 
-func openDevice(_ context.Context, name string) (*Device, error) {
-	config := "go:ops_sequential"
-	if name == "xla" {
-		config = "xla:" + os.Getenv("STPRUNE_PLUGIN") + ",tf32=false"
-	}
-	be, err := compute.NewWithConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	return &Device{Backend: be, Kind: name, Close: be.Finalize}, nil
-}
-
 // tiny is a spec that trains in a moment; unit and method come as settings.
 func tiny(t testing.TB, settings ...string) Spec {
 	s := DefaultSpec()
@@ -77,7 +61,7 @@ func tiny(t testing.TB, settings ...string) Spec {
 }
 
 func options(dir string) Options {
-	return Options{Store: NewStore(dir), Series: ramp, Backend: openDevice}
+	return Options{Store: NewStore(dir), Series: ramp}
 }
 
 func do(t *testing.T, spec Spec, o Options) *Run {

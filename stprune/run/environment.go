@@ -3,28 +3,35 @@ package run
 import (
 	"bufio"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"github.com/stprune/workbench/stprune/accel"
 )
 
 // Environment is where a run was trained: what may change its last bits although the spec is the same.
 type Environment struct {
-	Go       string            `json:"go"`
-	OS       string            `json:"os"` // and architecture
-	CPU      string            `json:"cpu"`
-	Cores    int               `json:"cores"`
-	Backend  string            `json:"backend"` // kind
-	Plugin   string            `json:"plugin"`  // PJRT plugin, as the backend describes it; empty for the Go backend
-	Modules  map[string]string `json:"modules"` // versions of what computes
-	Revision string            `json:"revision"`
-	Modified bool              `json:"modified"` // the working tree differed from Revision
+	Go        string            `json:"go"`
+	OS        string            `json:"os"` // and architecture
+	CPU       string            `json:"cpu"`
+	Cores     int               `json:"cores"`
+	Backend   string            `json:"backend"`    // kind
+	Plugin    string            `json:"plugin"`     // file of the PJRT plugin; empty for the Go backend
+	PluginAPI string            `json:"plugin_api"` // version of its C interface
+	Modules   map[string]string `json:"modules"`    // versions of what computes
+	Revision  string            `json:"revision"`
+	Modified  bool              `json:"modified"` // the working tree differed from Revision
 }
 
-func currentEnvironment(backend, plugin string) Environment {
+func currentEnvironment(b *accel.Backend) Environment {
 	e := Environment{
 		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuModel(), Cores: runtime.NumCPU(),
-		Backend: backend, Plugin: plugin, Modules: map[string]string{},
+		Backend: b.Kind, PluginAPI: b.API, Modules: map[string]string{},
+	}
+	if b.Plugin != "" {
+		e.Plugin = filepath.Base(b.Plugin)
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -76,7 +77,8 @@ type Prune struct {
 
 // Backend is where the run computes.
 type Backend struct {
-	Name string `toml:"name"` // "xla", "go" or "auto"; default "auto". The id counts the kind that "auto" becomes
+	// Name as [accel.Open] takes it: "auto", "xla", "xla:cpu", "xla:cuda", "go". Default "auto". The id counts what it becomes.
+	Name string `toml:"name"`
 }
 
 // DefaultSpec returns the defaults named at each field: STID on all data. Only data.name is missing.
@@ -134,7 +136,8 @@ func (s *Spec) Set(settings ...string) error {
 		if err != nil {
 			// Perhaps it is text without quotes. When that fails too, the first error says more.
 			tried = changed.clone()
-			if quoted := tried.decode([]byte(key + " = '" + value + "'")); quoted != nil || strings.Contains(value, "'") {
+			quoted, _ := json.Marshal(value) // a string always encodes, and TOML reads JSON's strings
+			if tried.decode(fmt.Appendf(nil, "%s = %s", key, quoted)) != nil {
 				return fmt.Errorf("setting %q: %w", setting, err)
 			}
 		}
@@ -217,6 +220,11 @@ func (s Spec) Check() error {
 			return fmt.Errorf("%s = %d; want a whole number from %d to %d", c.key, c.value, c.least, math.MaxInt32)
 		}
 	}
+	for key, seed := range map[string]uint64{"train.seed": s.Train.Seed, "prune.seed": s.Prune.Seed} {
+		if seed > math.MaxInt64 {
+			return fmt.Errorf("%s = %d; want at most %d, the largest number of TOML", key, seed, math.MaxInt64)
+		}
+	}
 	if s.Data.Name == "" {
 		return errors.New("data.name is empty; set it to the name of a data set or the path of its folder")
 	}
@@ -253,8 +261,8 @@ func (s Spec) Check() error {
 	if err := s.Schedule.Check(); err != nil {
 		return err
 	}
-	if !slices.Contains(backends, s.Backend.Name) {
-		return fmt.Errorf("backend.name = %q; choose one of %s", s.Backend.Name, strings.Join(backends, ", "))
+	if head, _, _ := strings.Cut(s.Backend.Name, ","); !slices.Contains(backends, head) && !strings.HasPrefix(head, "xla:/") {
+		return fmt.Errorf("backend.name = %q; choose one of %s, or xla:/path/of/a/plugin.so", s.Backend.Name, strings.Join(backends, ", "))
 	}
 	if s.Prune.Epochs != 0 {
 		return fmt.Errorf("prune.epochs = %d; leave it out: train.epochs says how long the run is", s.Prune.Epochs)
@@ -268,8 +276,8 @@ func (s Spec) Check() error {
 	return s.pruning().Check()
 }
 
-// backends are the values of backend.name.
-var backends = []string{"auto", "xla", "go", "xla-cpu", "xla-cuda"}
+// backends are the names that accel.Open knows.
+var backends = []string{"auto", "xla", "xla:cpu", "xla:cuda", "go"}
 
 // protocol of the data.
 func (s Spec) protocol() datasets.Protocol {

@@ -1,0 +1,200 @@
+package run
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+func set(t *testing.T, s Spec, settings ...string) Spec {
+	t.Helper()
+	if err := s.Set(settings...); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSpecRoundTrip(t *testing.T) {
+	a := set(t, DefaultSpec(), `name=it's "a" name`, "data.name=pems", "model.options.node_dim=16", "model.options.dropout=0.25",
+		"data.dates=[2017-05-01,2017-06-01]", "schedule.milestones=[1,40]", "train.seed=9223372036854775807")
+	b, err := ParseSpec(a.TOML())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(a, b) || !bytes.Equal(a.TOML(), b.TOML()) {
+		t.Errorf("read back as %+v, want %+v", b, a)
+	}
+	if err := a.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDefaultsNeedOnlyData(t *testing.T) {
+	s := DefaultSpec()
+	if err := s.Check(); err == nil || !strings.Contains(err.Error(), "data.name") {
+		t.Errorf("error %v; want one about data.name", err)
+	}
+	if err := set(t, s, "data.name=x").Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSetDoesNotTouchCopies(t *testing.T) {
+	a := set(t, DefaultSpec(), "model.options.layers=3", "schedule.milestones=[5]")
+	b := a
+	if err := b.Set("model.options.layers=1", "schedule.milestones=[9]", "data.split=[7,1,2]"); err != nil {
+		t.Fatal(err)
+	}
+	if a.Model.Options["layers"] != int64(3) || a.Schedule.Milestones[0] != 5 || a.Data.Split[0] != 6 {
+		t.Errorf("the original changed to %+v", a)
+	}
+	if b.Model.Options["layers"] != int64(1) || b.Schedule.Milestones[0] != 9 || b.Data.Split[0] != 7 {
+		t.Errorf("the copy is %+v", b)
+	}
+}
+
+func TestWrongSettingsAreNamed(t *testing.T) {
+	for setting, want := range map[string]string{
+		"prune.rhoo=0.1":        "prune.rho,", // lists what there is
+		"rho=0.1":               "unknown key rho",
+		"prune.rho":             "key=value",
+		"train.epochs=many":     "train.epochs",
+		"train.epochs=1.5":      "train.epochs",
+		"train.seed=-1":         "train.seed",
+		"data.split=[6,":        "data.split",
+		"prune=3":               "prune",
+		"train.batch=1\nname=2": "more than one line",
+	} {
+		s := DefaultSpec()
+		err := s.Set("train.epochs=7", setting)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v; want it to mention %q", setting, err, want)
+		}
+		if s.Train.Epochs != 20 {
+			t.Errorf("%q: a setting beside the wrong one was taken", setting)
+		}
+	}
+}
+
+func TestCheckNamesKey(t *testing.T) {
+	for setting, want := range map[string]string{
+		"data.history=0":             "data.history",
+		"data.split=[6,2]":           "data.split",
+		"data.split=[6,2,0]":         "data.split",
+		"data.split=[6,2,nan]":       "data.split",
+		"data.dates=[2017-05-01]":    "data.dates",
+		"train.unit=node":            "train.unit",
+		"train.epochs=0":             "train.epochs",
+		"optim.lr=0":                 "optim.lr",
+		"optim.lr=nan":               "optim.lr",
+		"schedule.kind=stairs":       "schedule.kind",
+		"prune.method=magic":         "prune.method",
+		"prune.rho=0":                "rho",
+		"prune.epochs=3":             "train.epochs",
+		"backend.name=tpu":           "backend.name",
+		"model.options.depth=[1,2]":  "model.options.depth",
+		"model.options.rate=inf":     "model.options.rate",
+		"prune.selector=best":        "selector",
+		"train.validate_every=0":     "train.validate_every",
+		"data.horizon=9999999999999": "data.horizon",
+	} {
+		s := set(t, DefaultSpec(), "data.name=x", "prune.method=st-prune")
+		err := set(t, s, setting).Check()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v; want it to mention %q", setting, err, want)
+		}
+	}
+}
+
+// Settings of equal meaning give the same id.
+func TestEqualMeaningEqualID(t *testing.T) {
+	for _, c := range []struct{ base, a, b string }{
+		{"", "name=x", "notes=y"},
+		{"", "data.name=x", "data.name=/data/x"},
+		{"", "data.split=[6,2,2]", "data.split=[3,1,1]"},
+		{"", "model.options.node_dim=32", "model.options.node_dim=32.0"},
+		{"optim.name=sgd", "optim.beta1=0.8", "optim.eps=1"},
+		{"optim.name=adam", "optim.momentum=0.8", "optim.nesterov=true"},
+		{"schedule.kind=cosine", "schedule.gamma=0.5", "schedule.milestones=[3]"},
+		{"prune.method=full", "prune.rho=0.5", "prune.selector=gumbel"},
+		{"prune.method=random", "prune.rho=0.1", "prune.selector=gumbel"},
+		{"prune.method=st-prune", "prune.seed=0", "prune.seed=1"},
+		{"prune.method=st-prune", "prune.min_units=0", "prune.min_units=64"},
+		{"prune.kappa=0", "prune.stationarity=none", "prune.w_max=3"},
+	} {
+		base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune")
+		if c.base != "" {
+			base = set(t, base, c.base)
+		}
+		if a, b := set(t, base, c.a).ID("h"), set(t, base, c.b).ID("h"); a != b {
+			t.Errorf("%s: %s is run %s, %s is run %s", c.base, c.a, a, c.b, b)
+		}
+	}
+}
+
+// Every other key changes the id.
+func TestEveryKeyCounts(t *testing.T) {
+	base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune", "optim.name=muon", "schedule.kind=multistep",
+		"schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step")
+	silent := map[string]string{ // and what makes them count
+		"name": "", "notes": "", "data.name": "", "prune.epochs": "",
+		"schedule.floor": "schedule.kind=cosine", "prune.epsilon": "prune.score=coherence", "prune.alpha": "prune.selector=top+rest",
+	}
+	var all map[string]any
+	if err := toml.Unmarshal(base.TOML(), &all); err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for table, v := range all {
+		keys, ok := v.(map[string]any)
+		if !ok {
+			continue
+		}
+		for key, old := range keys {
+			name := table + "." + key
+			from := base
+			if needs, is := silent[name]; is {
+				if needs == "" {
+					continue
+				}
+				from = set(t, base, needs)
+			}
+			var value string
+			switch old := old.(type) {
+			case bool:
+				value = fmt.Sprint(!old)
+			case int64:
+				value = fmt.Sprint(old + 3)
+			case float64:
+				value = fmt.Sprint(old/2 + 0.01)
+			case string:
+				value = "other"
+			default:
+				value = map[string]string{"data.split": "[7,1,2]", "data.dates": "[2017-05-01,2017-06-01]",
+					"schedule.milestones": "[4]", "model.options": "{layers=2}"}[name]
+			}
+			if a, b := from.ID("h"), set(t, from, name+"="+value).ID("h"); a == b {
+				t.Errorf("%s = %v and %s are the same run", name, old, value)
+			}
+			tried++
+		}
+	}
+	if tried < 45 {
+		t.Errorf("only %d keys were tried", tried)
+	}
+	if base.ID("h") == base.ID("other") {
+		t.Error("the data do not count")
+	}
+}
+
+// Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
+func TestIDStaysTheSame(t *testing.T) {
+	const want = "c005ac0028d05b60"
+	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
+		t.Errorf("id %s, want %s", got, want)
+	}
+}
