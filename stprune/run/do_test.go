@@ -376,8 +376,8 @@ func TestMain(m *testing.M) {
 }
 
 func killSpec(backend string) Spec {
-	s := tiny(nil, "train.unit=pair", "train.epochs=6", "prune.stationarity=learning", "backend.name="+backend)
-	return s
+	// One batch size, and so one compilation, keeps a process short.
+	return tiny(nil, "train.unit=pair", "train.epochs=24", "train.validate_every=4", "prune.batch_policy=fixed", "train.batch=48", "backend.name="+backend)
 }
 
 func child(dir string) int {
@@ -486,20 +486,16 @@ func TestKillAnywhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			calls := 25 * (result.Epochs + 1) // about: four saves an epoch, seven calls each
 			inSave, elsewhere := 0, 0
-			for inSave < 10 || elsewhere < 10 {
+			for range 3 {
 				store := t.TempDir()
-				for range 1 + rand.IntN(4) {
-					switch {
-					case inSave < 10 && rand.IntN(2) == 0:
-						if spawn(t, store, backend, 1+rand.IntN(calls), 0) {
+				for i := range 7 {
+					if i%2 == 0 { // within the first epoch or two, each of which saves four files with seven calls
+						if spawn(t, store, backend, 1+rand.IntN(45), 0) {
 							inSave++
 						}
-					default:
-						if spawn(t, store, backend, 0, 1+rand.IntN(result.Steps)) {
-							elsewhere++
-						}
+					} else if spawn(t, store, backend, 0, 1+rand.IntN(2*result.Steps/result.Epochs)) {
+						elsewhere++
 					}
 				}
 				spawn(t, store, backend, 0, 0)
@@ -507,6 +503,9 @@ func TestKillAnywhere(t *testing.T) {
 				if t.Failed() {
 					t.FailNow()
 				}
+			}
+			if inSave+elsewhere < 20 {
+				t.Errorf("only %d processes were killed before they had finished", inSave+elsewhere)
 			}
 			t.Logf("%d kills inside saves, %d elsewhere", inSave, elsewhere)
 		})
