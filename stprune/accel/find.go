@@ -101,7 +101,7 @@ func places(kind string) []place {
 	if cache, err := CacheDir(); err == nil {
 		if kind == CPU {
 			add("the cache folder", cache, "plugins", cpuFolder, cpuPlugin)
-			add("the cache folder (go-xla's installer)", cache, "plugins", "go-xla", "pjrt_c_api_cpu_plugin.so")
+			add("the cache folder (go-xla's installer)", cache, "plugins", goxlaDir, cpuPlugin)
 		} else {
 			add("the cache folder", cache, "plugins", cudaFolder, inPackages)
 		}
