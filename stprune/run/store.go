@@ -213,6 +213,19 @@ func (r *Run) Result() (*Result, error) {
 	return &result, nil
 }
 
+// Failure reads where a diverged run stopped.
+func (r *Run) Failure() (*Failure, error) {
+	var f Failure
+	text, err := os.ReadFile(filepath.Join(r.Dir, failureFile))
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	return &f, nil
+}
+
 // Environment reads where the run was trained.
 func (r *Run) Environment() (Environment, error) {
 	var e Environment

@@ -103,7 +103,7 @@ func TestAlteredFilesAreErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			b[len(b)/2] ^= 0x80
-			if err := os.WriteFile(path, b[:len(b)-1], 0o644); err != nil {
+			if err := os.WriteFile(path, b[:len(b)-3], 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
