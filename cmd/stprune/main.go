@@ -16,6 +16,8 @@ import (
 
 // app lists the commands, one file each.
 type app struct {
+	Setup  setupCmd  `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
+	Doctor doctorCmd `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
 }
 
 const (

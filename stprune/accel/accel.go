@@ -166,7 +166,7 @@ func openXLA(r request, log io.Writer) (*Backend, error) {
 	} else if plugin.Path != "" {
 		return load(plugin, r.options)
 	}
-	if hasNVIDIA() {
+	if HasNVIDIA() {
 		plugin, err := Find(CUDA)
 		if err == nil {
 			var b *Backend

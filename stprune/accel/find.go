@@ -157,7 +157,8 @@ func kindOf(path string) string {
 	return CPU
 }
 
-func hasNVIDIA() bool {
+// HasNVIDIA tells whether this machine has an NVIDIA GPU.
+func HasNVIDIA() bool {
 	devices, err := filepath.Glob("/dev/nvidia[0-9]*")
 	return err == nil && len(devices) > 0
 }

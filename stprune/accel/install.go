@@ -3,6 +3,7 @@ package accel
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,11 +39,11 @@ func InstallCPU(ctx context.Context, wheelFile string, log io.Writer) (Plugin, e
 	if err != nil {
 		return Plugin{}, err
 	}
-	plugin, err := Plugin{}, errors.ErrUnsupported
+	var plugin Plugin
 	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
 		plugin, err = installWheel(ctx, cpuWheel(), folder, wheelFile, log)
 	} else {
-		err = fmt.Errorf("the pinned wheel is for linux/amd64, this is %s/%s: %w", runtime.GOOS, runtime.GOARCH, err)
+		err = fmt.Errorf("the pinned wheel is for linux/amd64, this is %s/%s: %w", runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
 	}
 	if err == nil || wheelFile != "" || ctx.Err() != nil {
 		return plugin, err
@@ -193,9 +194,9 @@ func download(ctx context.Context, w wheel, work string, log io.Writer) (string,
 
 // pip runs the user's pip, with its temporary files below work.
 func pip(ctx context.Context, work string, arguments ...string) error {
-	python, err := exec.LookPath("python3")
+	python, err := Python()
 	if err != nil {
-		return fmt.Errorf("there is no python3 with pip on the PATH: install one, or give the wheel with `stprune setup --wheel FILE`: %w", err)
+		return fmt.Errorf("%w; or give the wheel with `stprune setup --wheel FILE`", err)
 	}
 	arguments = append([]string{"-m", "pip", "--no-input", "--disable-pip-version-check", "--quiet"}, arguments...)
 	command := exec.CommandContext(ctx, python, arguments...)
@@ -332,4 +333,14 @@ func (b bar) follow(ctx context.Context, folder string) {
 		})
 		_ = b.Set64(min(largest, b.GetMax64()-1)) // only drawing; the end is for finish
 	}
+}
+
+// Python is the interpreter whose pip installs: STPRUNE_PYTHON, or python3 on the PATH.
+func Python() (string, error) {
+	name := cmp.Or(os.Getenv("STPRUNE_PYTHON"), "python3")
+	python, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("there is no Python to install with: %w; install Python 3.10 or newer with pip, or set STPRUNE_PYTHON", err)
+	}
+	return python, nil
 }
