@@ -168,7 +168,9 @@ func writeKernels(root string, log io.Writer) error {
 				if !errors.Is(err, accel.ErrNoPlugin) {
 					return err
 				}
-				fmt.Fprintf(log, "setup: no kernel %s: %v\n", spec.name, err)
+				if spec.kind == accel.CPU || accel.HasNVIDIA() {
+					fmt.Fprintf(log, "setup: no kernel %s: %v\n", spec.name, err)
+				}
 				if err := os.RemoveAll(folder); err != nil {
 					return err
 				}
@@ -265,11 +267,7 @@ func Inspect(root string) Status {
 		s.JupyterLab = strings.TrimSuffix(strings.TrimPrefix(filepath.Base(found[0]), "jupyterlab-"), ".dist-info")
 	}
 	if info, err := buildinfo.ReadFile(filepath.Join(root, "bin/gonb")); err == nil {
-		for _, module := range info.Deps {
-			if module.Path == gonb {
-				s.GoNB = module.Version
-			}
-		}
+		s.GoNB = info.Main.Version
 	}
 	_, err := os.Stat(filepath.Join(root, "bin/goimports"))
 	s.Goimports = err == nil

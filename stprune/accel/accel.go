@@ -9,7 +9,7 @@
 //
 //  1. the path in the backend's name, "xla:/path/plugin.so"
 //  2. the environment: STPRUNE_PLUGIN (a file), GOMLX_BACKEND ("xla:/path/plugin.so[,options]"),
-//     PJRT_PLUGIN_LIBRARY_PATH (a list of folders)
+//     PJRT_PLUGIN_LIBRARY_PATH (a list of folders, which replaces those of 5)
 //  3. [CacheDir]/plugins, where `stprune setup` puts them
 //  4. for CUDA: the Python environments VIRTUAL_ENV, CONDA_PREFIX, .venv (here or in a parent folder), that of python3 on the
 //     PATH, and the user's, for the plugin of jax-cuda13-pjrt

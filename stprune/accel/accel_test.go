@@ -23,9 +23,10 @@ func plugin(t *testing.T) string {
 func alone(t *testing.T) (home string) {
 	t.Helper()
 	home = t.TempDir()
-	for _, name := range []string{"STPRUNE_PLUGIN", "STPRUNE_CACHE", "GOMLX_BACKEND", "PJRT_PLUGIN_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"} {
+	for _, name := range []string{"STPRUNE_PLUGIN", "STPRUNE_CACHE", "GOMLX_BACKEND", "VIRTUAL_ENV", "CONDA_PREFIX"} {
 		t.Setenv(name, "")
 	}
+	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", home) // instead of folders like /usr/local/lib/go-xla
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
 	return home
@@ -215,13 +216,15 @@ func TestFindOrder(t *testing.T) {
 		{CUDA, "home/.local/lib/python3.12/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so", ""},
 		{CUDA, "venv/lib/python3.13/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so", "VIRTUAL_ENV"},
 		{CUDA, "cache/plugins/" + cudaFolder + "/jax_plugins/xla_cuda13/xla_cuda_plugin.so", ""},
-		{CUDA, "dir/pjrt_c_api_cuda_plugin.so", ""},
+		{CUDA, "dir/pjrt_c_api_cuda_plugin.so", "PJRT_PLUGIN_LIBRARY_PATH"},
 		{CUDA, "own/cuda.so", "STPRUNE_PLUGIN"},
 	} {
 		path := filepath.Join(home, test.path)
 		make(path)
 		t.Setenv("HOME", filepath.Join(home, "home"))
 		t.Setenv("STPRUNE_CACHE", filepath.Join(home, "cache"))
+		t.Setenv("STPRUNE_PLUGIN", "")
+		t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", "")
 		switch test.variable {
 		case "STPRUNE_PLUGIN":
 			t.Setenv(test.variable, path)

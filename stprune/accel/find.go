@@ -13,6 +13,9 @@ import (
 	"github.com/gomlx/compute"
 )
 
+// foldersVariable is go-xla's list of folders with plugins.
+const foldersVariable = "PJRT_PLUGIN_LIBRARY_PATH"
+
 // Plugin is a PJRT plugin found on this machine.
 type Plugin struct {
 	Path   string `json:"path"`   // absolute
@@ -75,12 +78,11 @@ func fromEnvironment(kind string) (Plugin, error) {
 		}
 		return Plugin{Path: path, Kind: kindOf(path), Source: source}, nil
 	}
-	const folders = "PJRT_PLUGIN_LIBRARY_PATH"
-	for _, dir := range filepath.SplitList(os.Getenv(folders)) {
+	for _, dir := range filepath.SplitList(os.Getenv(foldersVariable)) {
 		for _, path := range pluginsIn(dir) {
 			if kind == "" || kindOf(path) == kind {
 				path, err := filepath.Abs(path)
-				return Plugin{Path: path, Kind: kindOf(path), Source: folders}, err
+				return Plugin{Path: path, Kind: kindOf(path), Source: foldersVariable}, err
 			}
 		}
 	}
@@ -123,6 +125,9 @@ func places(kind string) []place {
 			add("python3 on the PATH", filepath.Dir(filepath.Dir(python)), packages, inPackages)
 		}
 		add("the user's Python packages", home, ".local", packages, inPackages)
+	}
+	if os.Getenv(foldersVariable) != "" {
+		return list
 	}
 	for _, base := range []string{filepath.Join(home, ".local"), "/usr/local"} {
 		for _, folder := range []string{"go-xla", "go-xla/nvidia", "gomlx/pjrt"} {
