@@ -217,6 +217,7 @@ func Execute(ctx context.Context, root, kernel, notebook, output string) error {
 func command(ctx context.Context, root, name string, arguments ...string) error {
 	cmd := exec.CommandContext(ctx, name, arguments...)
 	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "PIP_USER=false") // a user's setting that fails in a virtual environment
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	output, err := cmd.CombinedOutput()

@@ -49,6 +49,9 @@ func (c *setupCmd) Run(ctx context.Context) error {
 			failed = append(failed, err)
 		}
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return errors.Join(failed...)
 }
 

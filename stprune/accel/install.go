@@ -200,7 +200,9 @@ func pip(ctx context.Context, work string, arguments ...string) error {
 	}
 	arguments = append([]string{"-m", "pip", "--no-input", "--disable-pip-version-check", "--quiet"}, arguments...)
 	command := exec.CommandContext(ctx, python, arguments...)
-	command.Env = append(os.Environ(), "TMPDIR="+work)
+	command.Dir = work // not the user's, where a pip.py might lie
+	// Settings that keep pip out of the user's own environments don't concern a folder of ours.
+	command.Env = append(os.Environ(), "TMPDIR="+work, "PIP_USER=false", "PIP_REQUIRE_VIRTUALENV=false")
 	command.WaitDelay = 5 * time.Second
 	output, err := command.CombinedOutput()
 	if ctx.Err() != nil {
