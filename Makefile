@@ -21,7 +21,8 @@ test: setup lint ## set up what the tests need, check the code, run all tests
 
 notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browser --port 8889" is passed on)
 	$(JUPYTER) .venv/bin/jupyter lab --ip 127.0.0.1 $(ROOT_USER) --ServerApp.root_dir="$(CURDIR)/notebooks" \
-		--LabApp.extension_manager=readonly --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
+		--LabApp.extension_manager=readonly --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+		--LanguageServerManager.autodetect=False $(ARGS)
 
 notebooks: setup ## run all notebooks and store them with their outputs
 	.venv/bin/python kernels/execute.py notebooks/*.ipynb

@@ -148,12 +148,15 @@ func (r *report) backends(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := tryBackend(ctx, name)
+		b, err := tryBackend(ctx, name)
 		r.Backends = append(r.Backends, b)
 		gpu := name != "xla:cuda" || accel.HasNVIDIA()
 		if !b.Works && gpu {
 			remedy := "run `stprune setup --cpu`"
-			if name == "xla:cuda" {
+			switch {
+			case errors.Is(err, accel.ErrNotBuilt):
+				remedy = "build with CGO_ENABLED=1 and a C compiler"
+			case name == "xla:cuda":
 				remedy = "run `stprune setup --cuda`; check the driver with nvidia-smi"
 			}
 			r.problem(name+" can't be used: "+b.Error, remedy)
@@ -163,7 +166,7 @@ func (r *report) backends(ctx context.Context) error {
 	return nil
 }
 
-func tryBackend(ctx context.Context, name string) backendReport {
+func tryBackend(ctx context.Context, name string) (backendReport, error) {
 	r := backendReport{Name: name}
 	backend, err := accel.Open(ctx, name, nil)
 	if err == nil {
@@ -177,7 +180,7 @@ func tryBackend(ctx context.Context, name string) backendReport {
 	if r.Works = err == nil; err != nil {
 		r.Error = err.Error()
 	}
-	return r
+	return r, err
 }
 
 func (r *report) jupyter() {

@@ -47,6 +47,9 @@ const goConfig = "ops_sequential"
 // ErrNoPlugin says that there is no PJRT plugin of the wanted kind.
 var ErrNoPlugin = errors.New("no PJRT plugin found")
 
+// ErrNotBuilt says that this program was built without XLA.
+var ErrNotBuilt = errors.New("this program was built without XLA (cgo off, or tag noxla): build it with CGO_ENABLED=1 and a C compiler")
+
 // Backend is an opened backend. Hand the embedded compute.Backend, not the Backend, to GoMLX: tensors know the backend they
 // live on by identity.
 type Backend struct {
@@ -148,7 +151,7 @@ func openGo() (*Backend, error) {
 // openXLA opens the requested plugin, or the best one: CUDA where there is a GPU and the plugin works, else the CPU.
 func openXLA(r request, log io.Writer) (*Backend, error) {
 	if !xlaBuilt {
-		return nil, errors.New("this program was built without XLA (cgo off, or tag noxla): build it with CGO_ENABLED=1 and a C compiler")
+		return nil, ErrNotBuilt
 	}
 	if r.path != "" {
 		return load(Plugin{Path: r.path, Kind: kindOf(r.path), Source: "the backend's name"}, r.options)
