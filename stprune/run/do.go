@@ -20,10 +20,10 @@ import (
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// Options of [Do]. Only Series is needed.
+// Options of [Do]; the zero value is usable.
 type Options struct {
 	Store *Store // default NewStore("")
-	// Series finds the data set that data.name means.
+	// Series opens the data set that data.name means. Default: [datasets.Find] in [datasets.Folders], then [datasets.Open].
 	Series func(ctx context.Context, name string) (*datasets.Series, error)
 	// Backend gives the backend that backend.name means, and keeps it open: for callers that ask for many runs. Default:
 	// [accel.Open] for this run, closed after it.
@@ -68,7 +68,11 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if store == nil {
 		store = NewStore("")
 	}
-	series, err := o.Series(ctx, spec.Data.Name)
+	find := o.Series
+	if find == nil {
+		find = openSeries
+	}
+	series, err := find(ctx, spec.Data.Name)
 	if err != nil {
 		return nil, fmt.Errorf("data.name = %q: %w", spec.Data.Name, err)
 	}
@@ -127,6 +131,14 @@ func resolved(name, kind string) (string, error) {
 		is += "," + options
 	}
 	return is, nil
+}
+
+func openSeries(_ context.Context, name string) (*datasets.Series, error) {
+	dir, err := datasets.Find(name, nil)
+	if err != nil {
+		return nil, err
+	}
+	return datasets.Open(dir)
 }
 
 func (r *Run) finished() bool {
@@ -198,7 +210,7 @@ func (s *session) prepareFolder() error {
 			return fmt.Errorf("run %s: %w", s.run.ID, err)
 		}
 	}
-	here := currentEnvironment(s.backend)
+	here := currentEnvironment(s.run.Spec.Backend.Name, s.backend)
 	if spec, err := Load(s.path(specFile)); err == nil && spec.ID(s.hash) == s.run.ID {
 		s.run.Spec = spec
 		if there, err := s.run.Environment(); err == nil && !here.computesAs(there) {

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -364,6 +365,9 @@ func TestSecondAskerWaitsOrSaysSo(t *testing.T) {
 // childStore makes this test binary train a run instead of testing, so that it can be killed.
 const childStore, childBackend, childKillAt = "STPRUNE_TEST_STORE", "STPRUNE_TEST_BACKEND", "STPRUNE_TEST_KILL_AT"
 
+// childInterrupted is the exit code of a child that was asked to stop.
+const childInterrupted = 3
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childStore); dir != "" {
 		os.Exit(child(dir))
@@ -382,7 +386,12 @@ func child(dir string) int {
 		o.Store.disk = &deadlyDisk{at: at}
 	}
 	o.Watch.Step = func(p train.Progress) { fmt.Println("step", p.Step, "of", p.Steps) }
-	r, err := Do(context.Background(), killSpec(os.Getenv(childBackend)), o)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := Do(ctx, killSpec(os.Getenv(childBackend)), o)
+	if errors.Is(err, context.Canceled) {
+		return childInterrupted
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -430,8 +439,9 @@ func (f *deadlyFile) Write(b []byte) (int, error) {
 }
 func (f *deadlyFile) Sync() error { f.d.call(); return f.file.Sync() }
 
-// spawn trains in a process of its own, which is killed in its disk call number atCall, or after printing atLine lines; 0: never.
-func spawn(t *testing.T, dir, backend string, atCall, atLine int) (killed bool) {
+// spawn trains in a process of its own, which is killed in its disk call number atCall, or sent a signal after printing
+// atLine lines; 0: never.
+func spawn(t *testing.T, dir, backend string, atCall, atLine int, sig syscall.Signal) (stopped bool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childStore+"="+dir, childBackend+"="+backend)
@@ -451,20 +461,45 @@ func spawn(t *testing.T, dir, backend string, atCall, atLine int) (killed bool) 
 	for in := bufio.NewScanner(out); in.Scan(); {
 		if lines++; lines == atLine {
 			time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
-			if err := cmd.Process.Kill(); err != nil {
+			if err := cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	err = cmd.Wait()
-	if err == nil {
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case err == nil:
 		return false
-	}
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+	case ok && status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return true
+	case status.ExitStatus() == childInterrupted && sig != syscall.SIGKILL:
 		return true
 	}
 	t.Fatalf("training failed: %v\n%s", err, stderr.String())
 	return false
+}
+
+// Ctrl-C and SIGTERM end the step, save it, and lose nothing.
+func TestSignals(t *testing.T) {
+	want := t.TempDir()
+	spawn(t, want, "go", 0, 0, syscall.SIGKILL)
+	spec := killSpec("go")
+	store := t.TempDir()
+	stopped := 0
+	for i := range 8 {
+		if spawn(t, store, "go", 0, 1+i%3, []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}[i%2]) {
+			stopped++
+			runs, err := NewStore(store).List("status=interrupted")
+			if err != nil || len(runs) != 1 {
+				t.Fatalf("%d interrupted runs, %v", len(runs), err)
+			}
+		}
+	}
+	if stopped == 0 {
+		t.Error("no process was stopped before it had finished")
+	}
+	same(t, do(t, spec, options(want)).Dir, do(t, spec, options(store)).Dir)
 }
 
 // Killed with SIGKILL at random moments, inside saves too, and resumed, a run ends with the bits of one left alone.
@@ -474,7 +509,7 @@ func TestKillAnywhere(t *testing.T) {
 			t.Parallel()
 			spec := killSpec(backend)
 			wantStore := t.TempDir()
-			if spawn(t, wantStore, backend, 0, 0) {
+			if spawn(t, wantStore, backend, 0, 0, syscall.SIGKILL) {
 				t.Fatal("the undisturbed run was killed")
 			}
 			want := do(t, spec, options(wantStore))
@@ -487,14 +522,14 @@ func TestKillAnywhere(t *testing.T) {
 				store := t.TempDir()
 				for i := range 7 {
 					if i%2 == 0 { // within the first epoch or two, each of which saves four files with seven calls
-						if spawn(t, store, backend, 1+rand.IntN(45), 0) {
+						if spawn(t, store, backend, 1+rand.IntN(45), 0, syscall.SIGKILL) {
 							inSave++
 						}
-					} else if spawn(t, store, backend, 0, 1+rand.IntN(2*result.Steps/result.Epochs)) {
+					} else if spawn(t, store, backend, 0, 1+rand.IntN(2*result.Steps/result.Epochs), syscall.SIGKILL) {
 						elsewhere++
 					}
 				}
-				spawn(t, store, backend, 0, 0)
+				spawn(t, store, backend, 0, 0, syscall.SIGKILL)
 				same(t, want.Dir, do(t, spec, options(store)).Dir)
 				if t.Failed() {
 					t.FailNow()

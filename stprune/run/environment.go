@@ -17,7 +17,7 @@ type Environment struct {
 	OS        string            `json:"os"` // and architecture
 	CPU       string            `json:"cpu"`
 	Cores     int               `json:"cores"`
-	Backend   string            `json:"backend"`    // kind
+	Backend   string            `json:"backend"`    // as in the spec
 	Plugin    string            `json:"plugin"`     // file of the PJRT plugin; empty for the Go backend
 	PluginAPI string            `json:"plugin_api"` // version of its C interface
 	Modules   map[string]string `json:"modules"`    // versions of what computes
@@ -25,10 +25,11 @@ type Environment struct {
 	Modified  bool              `json:"modified"` // the working tree differed from Revision
 }
 
-func currentEnvironment(b *accel.Backend) Environment {
+// currentEnvironment describes this process; backend is its name as the run's id counts it.
+func currentEnvironment(backend string, b *accel.Backend) Environment {
 	e := Environment{
 		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuModel(), Cores: runtime.NumCPU(),
-		Backend: b.Kind, PluginAPI: b.API, Modules: map[string]string{},
+		Backend: backend, PluginAPI: b.API, Modules: map[string]string{},
 	}
 	if b.Plugin != "" {
 		e.Plugin = filepath.Base(b.Plugin)

@@ -34,7 +34,7 @@ func lines(out io.Writer, title string) Watcher {
 			at = p
 		},
 		Epoch: func(e Epoch) {
-			fmt.Fprintf(out, "%s: epoch %d/%d, %s%s\n", title, e.Epoch, at.Epochs, e.summary(), left(begin, first, at))
+			fmt.Fprintf(out, "%s: %s%s\n", title, e.summary(at.Epochs), left(begin, first, at))
 		},
 	}
 }
@@ -49,9 +49,13 @@ func left(begin time.Time, first int, at train.Progress) string {
 	return fmt.Sprintf(", %s left", d.Round(time.Second))
 }
 
-// summary is an epoch in one line.
-func (e Epoch) summary() string {
-	text := fmt.Sprintf("%d units in %d steps, loss %.4f", e.Units, e.Steps, e.Loss)
+// summary is an epoch in one line; of is the number of epochs, 0 when this process has not taken a step yet.
+func (e Epoch) summary(of int) string {
+	text := fmt.Sprintf("epoch %d", e.Epoch)
+	if of > 0 {
+		text += fmt.Sprintf("/%d", of)
+	}
+	text += fmt.Sprintf(", %d units in %d steps, loss %.4f", e.Units, e.Steps, e.Loss)
 	if e.Validation != nil {
 		text += fmt.Sprintf(", validation MAE %.4f", e.Validation.Mean.MAE)
 	}
@@ -87,6 +91,6 @@ func bar(out io.Writer, title string) Watcher {
 			b.Describe(fmt.Sprintf("%s: epoch %d/%d, loss %.4f", title, p.Epoch, p.Epochs, p.Loss))
 			_ = b.Set(p.Step - first)
 		},
-		Epoch: func(e Epoch) { above(fmt.Sprintf("epoch %d/%d, %s", e.Epoch, epochs, e.summary())) },
+		Epoch: func(e Epoch) { above(e.summary(epochs)) },
 	}
 }

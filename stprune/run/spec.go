@@ -153,11 +153,8 @@ func (s *Spec) decode(text []byte) error {
 	d.DisallowUnknownFields()
 	err := d.Decode(s)
 	if unknown := new(toml.StrictMissingError); errors.As(err, &unknown) {
-		var keys []string
-		for _, e := range unknown.Errors {
-			keys = append(keys, strings.Join(e.Key(), "."))
-		}
-		return fmt.Errorf("unknown key %s; there are %s", strings.Join(keys, ", "), strings.Join(knownKeys(), ", "))
+		key := strings.Join(unknown.Errors[0].Key(), ".")
+		return fmt.Errorf("unknown key %s; there are %s", key, strings.Join(knownKeys(key), ", "))
 	}
 	if wrong := new(toml.DecodeError); errors.As(err, &wrong) {
 		row, _ := wrong.Position()
@@ -166,22 +163,20 @@ func (s *Spec) decode(text []byte) error {
 	return err
 }
 
-// knownKeys are the full names of all keys, from the encoding of the defaults.
-func knownKeys() []string {
+// knownKeys are the keys of the table that key is in, or when there is no such table those of the top level.
+func knownKeys(key string) []string {
 	var all map[string]any
 	if err := toml.Unmarshal(DefaultSpec().TOML(), &all); err != nil {
 		return nil
 	}
+	name, _, _ := strings.Cut(key, ".")
+	table, ok := all[name].(map[string]any)
+	if !ok {
+		return slices.Sorted(maps.Keys(all))
+	}
 	var keys []string
-	for name, v := range all {
-		table, ok := v.(map[string]any)
-		if !ok {
-			keys = append(keys, name)
-			continue
-		}
-		for key := range table {
-			keys = append(keys, name+"."+key)
-		}
+	for k := range table {
+		keys = append(keys, name+"."+k)
 	}
 	slices.Sort(keys)
 	return keys
