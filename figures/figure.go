@@ -1,0 +1,188 @@
+// Package figures draws what pruning did, for notebooks and papers, and writes tables. Its input are plain numbers; package
+// lab reads them from stored runs.
+package figures
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image/color"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgpdf"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Figure is a drawn figure of fixed size.
+type Figure struct {
+	width, height vg.Length
+	legend        []key
+	draw          func(c draw.Canvas) // below the legend
+}
+
+// Widths of the usual two-column page.
+const (
+	column = 3.25 * vg.Inch
+	page   = 6.75 * vg.Inch
+	dpi    = 200 // of PNG
+)
+
+const fontSize = 8
+
+// PNG renders the figure at 200 dpi. Equal figures give equal bytes.
+func (f *Figure) PNG() ([]byte, error) {
+	var out bytes.Buffer
+	err := f.write(&out, ".png")
+	return out.Bytes(), err
+}
+
+// Save writes the figure as .png, .svg or .pdf, by the path's extension. The file is whole or absent.
+func (f *Figure) Save(path string) error {
+	var out bytes.Buffer
+	if err := f.write(&out, strings.ToLower(filepath.Ext(path))); err != nil {
+		return fmt.Errorf("figure %s: %w", path, err)
+	}
+	return writeFile(path, out.Bytes())
+}
+
+func writeFile(path string, content []byte) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing %s: %w", path, err)
+		}
+	}()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // after the rename there is nothing to remove
+	_, err = tmp.Write(content)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Chmod(tmp.Name(), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func (f *Figure) write(w io.Writer, format string) (err error) {
+	defer func() { // gonum/plot panics on what it cannot draw
+		if r := recover(); r != nil {
+			err = fmt.Errorf("drawing: %v", r)
+		}
+	}()
+	var c vg.CanvasWriterTo
+	switch format {
+	case ".png":
+		c = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(dpi))}
+	case ".svg":
+		c = vgsvg.New(f.width, f.height)
+	case ".pdf":
+		c = vgpdf.New(f.width, f.height)
+	default:
+		return fmt.Errorf("format %q is unknown; choose .png, .svg or .pdf", format)
+	}
+	canvas := draw.New(c)
+	canvas.SetColor(color.White)
+	canvas.Fill(canvas.Rectangle.Path())
+	f.draw(draw.Crop(canvas, 2, -4, 2, -drawLegend(canvas, f.legend)))
+	_, err = c.WriteTo(w)
+	return err
+}
+
+// okabeIto is Okabe and Ito's, which the colour-blind can tell apart; markers and dashes tell lines apart without colour.
+var okabeIto = []color.RGBA{
+	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
+	{230, 159, 0, 255}, {86, 180, 233, 255}, {0, 0, 0, 255},
+}
+
+var dashes = [][]vg.Length{nil, {4, 2}, {1.5, 1.5}, {6, 2, 1.5, 2}, {3, 1}, {8, 3}, {1, 3}}
+
+var markers = []draw.GlyphDrawer{
+	draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.CrossGlyph{}, draw.RingGlyph{}, draw.BoxGlyph{}, draw.PlusGlyph{},
+}
+
+func lineStyle(i int) draw.LineStyle {
+	return draw.LineStyle{Color: okabeIto[i%len(okabeIto)], Width: 1, Dashes: dashes[i%len(dashes)]}
+}
+
+func glyphStyle(i int) draw.GlyphStyle {
+	return draw.GlyphStyle{Color: okabeIto[i%len(okabeIto)], Radius: 2, Shape: markers[i%len(markers)]}
+}
+
+func textStyle(c color.Color) draw.TextStyle {
+	return draw.TextStyle{
+		Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: fontSize},
+		XAlign: draw.XLeft, YAlign: draw.YCenter, Handler: plot.DefaultTextHandler,
+	}
+}
+
+// newPlot has the look of all figures.
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	style := textStyle(color.Black)
+	set := func(s *text.Style, align text.XAlignment) {
+		s.Font, s.XAlign = style.Font, align
+	}
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	set(&p.Title.TextStyle, draw.XCenter)
+	p.Title.Padding = 3
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle.Font = style.Font
+		a.Tick.Label.Font = style.Font
+		a.Tick.Label.Font.Size = fontSize - 1
+		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.5, 0.5
+		a.Tick.Length = 3
+		a.Padding = 2
+	}
+	return p
+}
+
+// key is one entry of a legend.
+type key struct {
+	label string
+	line  draw.LineStyle
+	glyph *draw.GlyphStyle
+	band  color.Color // nil: none
+}
+
+// drawLegend draws the entries in rows across the top, and returns the height they took.
+func drawLegend(c draw.Canvas, keys []key) vg.Length {
+	if len(keys) == 0 {
+		return 4
+	}
+	style := textStyle(color.Black)
+	const thumb, gap, row = vg.Length(20), vg.Length(10), vg.Length(11)
+	x, y := c.Min.X+8, c.Max.Y-row/2-2
+	for i, k := range keys {
+		width := thumb + 3 + style.Width(k.label) + gap
+		if i > 0 && x+width > c.Max.X {
+			x, y = c.Min.X+8, y-row
+		}
+		if k.band != nil {
+			c.FillPolygon(k.band, []vg.Point{{X: x, Y: y - 3}, {X: x + thumb, Y: y - 3}, {X: x + thumb, Y: y + 3}, {X: x, Y: y + 3}})
+		}
+		c.StrokeLine2(k.line, x, y, x+thumb, y)
+		if k.glyph != nil {
+			c.DrawGlyph(*k.glyph, vg.Point{X: x + thumb/2, Y: y})
+		}
+		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y}, k.label)
+		x += width
+	}
+	return c.Max.Y - y + row/2 + 2
+}
+
+func light(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 48} }
