@@ -1,0 +1,98 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/stprune/workbench/stprune/loss"
+	runs "github.com/stprune/workbench/stprune/run"
+)
+
+// trainCmd asks for a run: it is trained, resumed, or returned at once when it is finished.
+type trainCmd struct {
+	Spec    string   `arg:"" optional:"" type:"existingfile" help:"Spec of the run (TOML). Without one the defaults count, and data.name must be set."`
+	Set     []string `sep:"none" placeholder:"KEY=VALUE" help:"Change a setting, e.g. prune.rho=0.05. May be repeated."`
+	Runs    string   `type:"path" env:"STPRUNE_RUNS" default:"runs" help:"Folder of runs."`
+	Backend string   `help:"Backend: auto, xla, xla:cpu, xla:cuda, go. Default: what the spec says."`
+	NoWait  bool     `help:"Fail at once while another process trains this run, instead of waiting for it."`
+	JSON    bool     `help:"Print the result as JSON."`
+
+	spec runs.Spec
+}
+
+// Validate reads the spec while the command line is parsed, so that a wrong one counts as wrong usage.
+func (c *trainCmd) Validate() (err error) {
+	c.spec = runs.DefaultSpec()
+	if c.Spec != "" {
+		if c.spec, err = runs.Load(c.Spec); err != nil {
+			return err
+		}
+	}
+	if err := c.spec.Set(c.Set...); err != nil {
+		return err
+	}
+	c.spec.Backend.Name = cmp.Or(c.Backend, c.spec.Backend.Name)
+	return c.spec.Check()
+}
+
+func (c *trainCmd) Run(ctx context.Context) error {
+	title := cmp.Or(c.spec.Name, c.spec.Data.Name+" "+c.spec.Prune.Method)
+	r, err := runs.Do(ctx, c.spec, runs.Options{
+		Store: runs.NewStore(c.Runs), NoWait: c.NoWait, Watch: runs.Progress(os.Stderr, title),
+	})
+	if err != nil {
+		return err
+	}
+	result, err := r.Result()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(os.Stdout, result)
+	}
+	return printResult(os.Stdout, r, result)
+}
+
+// printResult writes a finished run for people to read.
+func printResult(w io.Writer, r *runs.Run, result *runs.Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "test\tMAE\tRMSE\tMAPE\t")
+	row := func(name string, e loss.Errors) {
+		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.2f %%\t\n", name, e.MAE, e.RMSE, 100*e.MAPE)
+	}
+	for _, h := range []int{3, 6, 12} {
+		if e, err := result.Test.At(h); err == nil { // shorter horizons have fewer rows
+			row(fmt.Sprint("horizon ", h), e)
+		}
+	}
+	row("mean of horizons", result.Test.Mean)
+	row("all entries", result.Test.Pooled)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	s := result.Seconds
+	_, err := fmt.Fprintf(w, `
+best validation   MAE %.4f in epoch %d of %d
+visits            %d windows × nodes, %.2f epochs of all data
+optimiser steps   %d
+seconds           %.1f: compile %.1f, steps %.1f, selection %.1f, evaluation %.1f, saving %.1f
+run               %s
+`, result.Validation.Mean.MAE, result.BestEpoch, result.Epochs, result.Visits, result.FullEpochs, result.Steps,
+		s.Total, s.Compile, s.Steps, s.Selection, s.Evaluation, s.Saving, r.Dir)
+	return err
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// oneLine keeps free text from breaking a table.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
