@@ -16,6 +16,9 @@ import (
 
 // app lists the commands, one file each.
 type app struct {
+	Train  trainCmd  `cmd:"" help:"Ask for a run: train it, resume it, or show it when it is finished."`
+	Runs   runsCmd   `cmd:"" help:"List, show and remove runs."`
+	Parity parityCmd `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
 	Setup  setupCmd  `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
 	Doctor doctorCmd `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
 }
