@@ -30,6 +30,22 @@ func (g grid) Z(c, r int) float64 { return g[len(g)-1-r][c] }
 func (g grid) X(c int) float64    { return 24 * (float64(c) + 0.5) / float64(len(g[0])) }
 func (g grid) Y(r int) float64    { return float64(r) }
 
+// enlarged repeats cells, so that a canvas that smooths an image smooths the cells' edges only.
+type enlarged struct {
+	grid
+	wide, high int
+}
+
+func (e enlarged) Dims() (c, r int) {
+	c, r = e.grid.Dims()
+	return c * e.wide, r * e.high
+}
+func (e enlarged) Z(c, r int) float64 { return e.grid.Z(c/e.wide, r/e.high) }
+func (e enlarged) X(c int) float64 {
+	return 24 * (float64(c) + 0.5) / float64(e.wide*len(e.grid[0]))
+}
+func (e enlarged) Y(r int) float64 { return (float64(r)+0.5)/float64(e.high) - 0.5 }
+
 // KeptCalendar draws a calendar heat map: a row per day, a column per time of day, and a colour bar.
 func KeptCalendar(c Calendar) (*Figure, error) {
 	if len(c.Share) == 0 || len(c.Share[0]) < 2 {
@@ -67,7 +83,7 @@ func KeptCalendar(c Calendar) (*Figure, error) {
 	colours := palette.Reverse(moreland.BlackBody())
 	colours.SetMin(low)
 	colours.SetMax(high)
-	heat := plotter.NewHeatMap(share, colours.Palette(255))
+	heat := plotter.NewHeatMap(enlarged{share, 1 + 1200/len(share[0]), 1 + 800/len(share)}, colours.Palette(255))
 	heat.Rasterized = true // cells drawn one by one show seams
 	heat.Min, heat.Max, heat.NaN = low, high, color.Gray{200}
 

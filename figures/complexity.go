@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -18,55 +19,54 @@ type Stage struct {
 }
 
 // Classes sorts units by complexity into classes of equal size and describes the loss in each: its mean and its first and third
-// quartile. Units whose loss or complexity is NaN (never visited) are left out.
-func Classes(complexity, loss []float32, classes int) (Stage, error) {
+// quartile, each unit counted by its weight (nil: all equally). Units whose loss or complexity is NaN and units of weight 0 are
+// left out.
+func Classes(complexity, loss, weight []float32, classes int) (Stage, error) {
 	var s Stage
-	if len(complexity) != len(loss) {
-		return s, fmt.Errorf("loss–complexity curve: %d complexities for %d losses", len(complexity), len(loss))
+	if len(complexity) != len(loss) || weight != nil && len(weight) != len(loss) {
+		return s, fmt.Errorf("loss–complexity curve: %d complexities and %d weights for %d losses", len(complexity), len(weight), len(loss))
 	}
-	type unit struct{ complexity, loss float64 }
-	var units []unit
+	var units []int
 	for i, c := range complexity {
-		if c == c && loss[i] == loss[i] {
-			units = append(units, unit{float64(c), float64(loss[i])})
+		if c == c { // never visited otherwise
+			units = append(units, i)
 		}
 	}
-	if classes < 1 || len(units) < classes {
-		return s, fmt.Errorf("loss–complexity curve: %d visited units for %d classes; at least one in each is needed", len(units), classes)
-	}
-	slices.SortStableFunc(units, func(a, b unit) int {
-		switch {
-		case a.complexity < b.complexity:
-			return -1
-		case a.complexity > b.complexity:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(complexity[a], complexity[b]) })
 	for k := range classes {
-		part := units[k*len(units)/classes : (k+1)*len(units)/classes]
-		var losses []float64
-		sum := 0.0
-		for _, u := range part {
-			losses = append(losses, u.loss)
-			sum += u.loss
+		var part []weighted
+		sum, total := 0.0, 0.0
+		for _, i := range units[k*len(units)/classes : (k+1)*len(units)/classes] {
+			u := weighted{float64(loss[i]), 1}
+			if weight != nil {
+				u.weight = float64(weight[i])
+			}
+			if u.value == u.value && u.weight > 0 {
+				part = append(part, u)
+				sum, total = sum+u.weight*u.value, total+u.weight
+			}
 		}
-		slices.Sort(losses)
-		s.Mean = append(s.Mean, sum/float64(len(losses)))
-		s.Low = append(s.Low, quantile(losses, 0.25))
-		s.High = append(s.High, quantile(losses, 0.75))
+		if len(part) == 0 {
+			return Stage{}, fmt.Errorf("loss–complexity curve: class %d of %d has no visited unit; use fewer classes", k+1, classes)
+		}
+		slices.SortFunc(part, func(a, b weighted) int { return cmp.Compare(a.value, b.value) })
+		s.Mean = append(s.Mean, sum/total)
+		s.Low = append(s.Low, quantile(part, 0.25*total))
+		s.High = append(s.High, quantile(part, 0.75*total))
 	}
 	return s, nil
 }
 
-// quantile interpolates between the sorted values (R's type 7).
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
+type weighted struct{ value, weight float64 }
+
+// quantile is the first of the sorted values that has the given weight at or below it.
+func quantile(sorted []weighted, weight float64) float64 {
+	for _, u := range sorted {
+		if weight -= u.weight; weight <= 0 {
+			return u.value
+		}
 	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+	return sorted[len(sorted)-1].value
 }
 
 // Panel is one side of [LossComplexity].

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func someStages(t testing.TB, seed uint64) []Stage {
 		for i, c := range complexity {
 			loss[i] = (0.1 + 0.2*c) * float32(1+2/float64(epoch)) * float32(0.7+0.6*r.Float64())
 		}
-		s, err := Classes(complexity, loss, 20)
+		s, err := Classes(complexity, loss, nil, 20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,8 +164,8 @@ func TestBadInputIsNamed(t *testing.T) {
 		},
 		"no panel":         func() error { _, err := LossComplexity(); return err },
 		"1 means, 0 lower": func() error { _, err := LossComplexity(Panel{"", []Stage{{Mean: []float64{1}}}}); return err },
-		"2 visited units":  func() error { _, err := Classes([]float32{1, 2}, []float32{1, 2}, 3); return err },
-		"1 complexities":   func() error { _, err := Classes([]float32{1}, []float32{1, 2}, 1); return err },
+		"class 1 of 3":     func() error { _, err := Classes([]float32{1, 2}, []float32{1, 2}, nil, 3); return err },
+		"1 complexities":   func() error { _, err := Classes([]float32{1}, []float32{1, 2}, nil, 1); return err },
 		"no window at all": func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{nan, nan}}}); return err },
 		"day 2 has 1":      func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{1, 2}, {1}}}); return err },
 		"infinite":         func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{1, math.Inf(1)}}}); return err },
@@ -187,12 +188,20 @@ func TestBadInputIsNamed(t *testing.T) {
 
 func TestClasses(t *testing.T) {
 	nan := float32(math.NaN())
-	s, err := Classes([]float32{4, 3, 2, 1, nan, 5}, []float32{40, 30, 20, 10, 7, nan}, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Mean[0] != 15 || s.Mean[1] != 35 || s.Low[0] != 12.5 || s.High[1] != 37.5 {
-		t.Errorf("classes %+v; want means 15 and 35, quartiles 12.5 and 37.5", s)
+	for _, c := range []struct {
+		weight          []float32
+		mean, low, high []float64
+	}{
+		{nil, []float64{15, 35}, []float64{10, 30}, []float64{20, 40}},
+		{[]float32{3, 1, 0, 2, 1, 1}, []float64{10, 37.5}, []float64{10, 30}, []float64{10, 40}},
+	} {
+		s, err := Classes([]float32{4, 3, 2, 1, nan, 5}, []float32{40, 30, 20, 10, 7, nan}, c.weight, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(s.Mean, c.mean) || !slices.Equal(s.Low, c.low) || !slices.Equal(s.High, c.high) {
+			t.Errorf("weights %v: %+v; want means %v, quartiles %v and %v", c.weight, s, c.mean, c.low, c.high)
+		}
 	}
 }
 

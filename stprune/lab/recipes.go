@@ -1,15 +1,35 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/datasets/synth"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/run"
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// Spec is a STID run on a data set: Adam from 2e-3 along a cosine over the planned steps, 20 epochs. Change what differs with
-// [run.Spec.Set].
+// City is the data set "city": the synthetic city of [synth.Config]'s defaults (24 sensors, four weeks at 5 minutes), kept in
+// the first data folder and made, within a second, when it is not there yet.
+func (l *Lab) City() *datasets.Series {
+	const name = "city"
+	if _, err := datasets.Find(name, l.Folders); err != nil {
+		if !errors.Is(err, datasets.ErrNotFound) {
+			l.Fail(err)
+		}
+		s, _, err := synth.CityContext(l.ctx, synth.Config{})
+		l.Fail(err)
+		s.Name = name
+		l.Fail(datasets.Save(filepath.Join(l.Folders[0], name), s, datasets.Card{Licence: "CC0-1.0", Source: "synthetic city, default settings"}))
+	}
+	return l.Series(name)
+}
+
+// Spec is a STID run on a data set: full data, windows, 20 epochs, Adam from 2e-3 along a cosine over the planned steps.
+// Change what differs with [run.Spec.Set] or in its fields.
 func Spec(data string) run.Spec {
 	s := run.DefaultSpec()
 	s.Data.Name = data
@@ -18,18 +38,18 @@ func Spec(data string) run.Spec {
 	return s
 }
 
-// Pairs makes a spec train on (window, node) pairs, with as many pairs in a batch as 16 whole windows of the given number of
-// nodes have: small enough for enough steps, large enough to compute well.
+// Pairs makes a spec train on (window, node) pairs, as many in a batch as 16 whole windows of that many nodes hold: few enough
+// for many steps, enough to compute well (method section 11).
 func Pairs(s run.Spec, nodes int) run.Spec {
 	s.Train.Unit = train.Pair
 	s.Train.Batch = 16 * nodes
 	return s
 }
 
-// FourWays are the runs that say at once whether pruning pays on a data set of that many nodes: full data; full data with a
-// quarter of the epochs (the control that counts); ST-Prune at retention rho by (window, node) pairs; and uniform random
-// windows at the same retention and schedule.
-func FourWays(data string, nodes int, rho float64) []run.Spec {
+// FourWays are the runs that say at once whether pruning pays on a data set: full data; full data with a quarter of the
+// epochs, the control that counts; ST-Prune at retention rho by (window, node) pairs; and uniform random windows at the same
+// retention and schedule.
+func (l *Lab) FourWays(data string, rho float64) []run.Spec {
 	full := Spec(data)
 	full.Name = "full data"
 
@@ -37,7 +57,7 @@ func FourWays(data string, nodes int, rho float64) []run.Spec {
 	fewer.Name = "full data, fewer epochs"
 	fewer.Train.Epochs = full.Train.Epochs / 4
 
-	pruned := Pairs(Spec(data), nodes)
+	pruned := Pairs(Spec(data), l.Series(data).N)
 	pruned.Name = fmt.Sprintf("ST-Prune %g %%, pairs", 100*rho)
 	pruned.Prune.Method, pruned.Prune.Rho = "st-prune", rho
 

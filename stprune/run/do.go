@@ -160,10 +160,9 @@ type session struct {
 	trainer *train.Trainer
 	scores  *recorder
 
-	lines     []byte              // epochs.jsonl
-	planned   stprune.Diagnostics // of the epoch under way
-	selection stprune.Selection   // of the epoch under way
-	saving    time.Duration
+	lines   []byte              // epochs.jsonl
+	planned stprune.Diagnostics // of the epoch under way
+	saving  time.Duration
 }
 
 func (s *session) train(ctx context.Context) error {
@@ -233,7 +232,7 @@ func (e Environment) computesAs(o Environment) bool {
 func (s *session) prepareTrainer() error {
 	spec, fail := s.run.Spec, func(err error) error { return fmt.Errorf("run %s: %w", s.run.ID, err) }
 	var err error
-	if s.windows, err = spec.protocol().Apply(s.series); err != nil {
+	if s.windows, err = spec.Protocol().Apply(s.series); err != nil {
 		return fail(err)
 	}
 	c := spec.training(0)
@@ -330,7 +329,7 @@ func (s *session) completed(epochs int) ([]byte, error) {
 
 // plan keeps what an epoch is going to visit. A resumed epoch comes without diagnostics, which the checkpoint has.
 func (s *session) plan(_ int, selection stprune.Selection) {
-	s.selection = selection
+	s.scores.selection = selection
 	if selection.Diagnostics != (stprune.Diagnostics{}) {
 		s.planned = selection.Diagnostics
 	}
@@ -349,7 +348,7 @@ func (s *session) endEpoch(report train.EpochReport) error {
 		}),
 		Validation: report.Validation, Best: report.Best, Selection: s.planned, Seconds: report.Seconds,
 	}
-	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.selection})
+	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.scores.selection})
 	if err != nil {
 		return err
 	}
@@ -368,7 +367,7 @@ func (s *session) endEpoch(report train.EpochReport) error {
 	if err := writeFile(s.disk, s.path(epochsFile), s.lines); err != nil {
 		return err
 	}
-	s.planned, s.selection = stprune.Diagnostics{}, stprune.Selection{}
+	s.planned, s.scores.selection = stprune.Diagnostics{}, stprune.Selection{}
 	if err := s.checkpoint(); err != nil {
 		return err
 	}

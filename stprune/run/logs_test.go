@@ -133,7 +133,7 @@ func TestDecodersRefuseNonsense(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := encodeScores(Scores{Windows: Difficulty{column(r, 9, 0), column(r, 9, 2)}, Nodes: &Difficulty{column(r, 3, 0), column(r, 3, 0)}})
+		s := encodeScores(Scores{Windows: Difficulty{column(r, 9, 0), column(r, 9, 2), column(r, 9, 1)}, Nodes: &Difficulty{column(r, 3, 0), column(r, 3, 0), column(r, 3, 0)}})
 		p := encodeParameters(map[string][]float32{"a": {1, 2}, "b.weight": {3}})
 		return [][]byte{k, s, p, joinCheckpoint([]byte("{}"), []byte("scores"), []byte("state"))}
 	}
@@ -179,12 +179,18 @@ func TestRecorderMeansAndState(t *testing.T) {
 		r.endEpoch()
 		got := r.scores()
 		want := Scores{
-			Windows: Difficulty{Level: []float32{1, 3}, Complexity: []float32{6, 3}},
-			Nodes:   &Difficulty{Level: []float32{2, 4}, Complexity: []float32{2, 4}},
+			Windows: Difficulty{Level: []float32{1, 3}, Complexity: []float32{6, 3}, Weight: []float32{0, 2}},
+			Nodes:   &Difficulty{Level: []float32{2, 4}, Complexity: []float32{2, 4}, Weight: []float32{1, 1}},
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v %+v, want %+v %+v", name, got.Windows, got.Nodes, want.Windows, want.Nodes)
 		}
+	}
+	a.selection = stprune.Selection{IDs: []int32{2, 3}, Prob: []float32{0.5, 0.25}} // of window 1: level 1 twice, 4 four times
+	a.observe([]int32{3, 2}, append(row(4, 0, 0), row(1, 0, 0)...))
+	a.endEpoch()
+	if got := a.scores().Windows; got.Level[0] != 1 || got.Level[1] != 3 || got.Weight[0] != 0 || got.Weight[1] != 6 {
+		t.Errorf("%+v, want level 1 of weight 0, and the mean by 1/π, level 3 of weight 6", got)
 	}
 	if err := b.restore(a.appendState(nil)[1:]); err == nil {
 		t.Error("a state cut short was restored")

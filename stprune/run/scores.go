@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/stprune/workbench/stprune"
 )
@@ -15,12 +16,16 @@ type Scores struct {
 }
 
 // Difficulty is measured where a window, or a node, was last visited; NaN where it never was. When the unit is a pair, it is
-// the mean over the pairs visited in the last epoch that visited any of the window, or of the node.
+// the mean over the pairs visited in the last epoch that visited any of the window, or of the node. Units count 1/π times where
+// the method gives their inclusion probability π.
 type Difficulty struct {
 	Level []float32 // masked mean absolute error, z-scored units
 	// Complexity is s = m + λs·d + λt·t + λg·g (method section 2), with the run's λ if its method selects by them, else with
 	// the defaults; so runs of different methods compare. The selection's memory β is not in it.
 	Complexity []float32
+	// Weight is Σ1/π over the units visited in this epoch; 0 where there were none. A mean over many windows by these weights
+	// is a mean over all units, although the method prefers some.
+	Weight []float32
 }
 
 // recorder follows what the training steps measure.
@@ -29,19 +34,19 @@ type recorder struct {
 	perWindow int        // units per window
 	windows   tally
 	nodes     *tally
+	selection stprune.Selection // of the epoch under way
 }
 
-// tally holds last values, and the sums of the epoch under way.
+// tally holds last values, and the weighted sums of the epoch under way.
 type tally struct {
-	level, complexity       []float32
-	sumLevel, sumComplexity []float32
-	count                   []uint32
+	level, complexity, weight          []float32
+	sumLevel, sumComplexity, sumWeight []float32
 }
 
 func newTally(n int) tally {
 	t := tally{
-		level: make([]float32, n), complexity: make([]float32, n),
-		sumLevel: make([]float32, n), sumComplexity: make([]float32, n), count: make([]uint32, n),
+		level: make([]float32, n), complexity: make([]float32, n), weight: make([]float32, n),
+		sumLevel: make([]float32, n), sumComplexity: make([]float32, n), sumWeight: make([]float32, n),
 	}
 	for i := range n {
 		t.level[i], t.complexity[i] = float32(math.NaN()), float32(math.NaN())
@@ -68,20 +73,25 @@ func newRecorder(s Spec, windows, perWindow int) *recorder {
 // observe takes the statistics of a training step.
 func (r *recorder) observe(ids []int32, stats stprune.Stats) {
 	for i, id := range ids {
+		weight := float32(1)
+		if r.selection.Prob != nil {
+			at, _ := slices.BinarySearch(r.selection.IDs, id)
+			weight = 1 / r.selection.Prob[at]
+		}
 		row := stats[i*stprune.NumStats : (i+1)*stprune.NumStats]
 		level := row[stprune.Level]
 		complexity := level + r.lambda[0]*row[stprune.Spatial] + r.lambda[1]*row[stprune.Temporal] + r.lambda[2]*row[stprune.Rough]
-		r.windows.add(int(id)/r.perWindow, level, complexity)
+		r.windows.add(int(id)/r.perWindow, weight, level, complexity)
 		if r.nodes != nil {
-			r.nodes.add(int(id)%r.perWindow, level, complexity)
+			r.nodes.add(int(id)%r.perWindow, weight, level, complexity)
 		}
 	}
 }
 
-func (t *tally) add(i int, level, complexity float32) {
-	t.sumLevel[i] += level
-	t.sumComplexity[i] += complexity
-	t.count[i]++
+func (t *tally) add(i int, weight, level, complexity float32) {
+	t.sumLevel[i] += weight * level
+	t.sumComplexity[i] += weight * complexity
+	t.sumWeight[i] += weight
 }
 
 // endEpoch makes the means of the epoch the last values.
@@ -93,21 +103,24 @@ func (r *recorder) endEpoch() {
 }
 
 func (t *tally) endEpoch() {
-	for i, c := range t.count {
-		if c > 0 {
-			t.level[i], t.complexity[i] = t.sumLevel[i]/float32(c), t.sumComplexity[i]/float32(c)
-			t.sumLevel[i], t.sumComplexity[i], t.count[i] = 0, 0, 0
+	for i, w := range t.sumWeight {
+		if t.weight[i] = w; w > 0 {
+			t.level[i], t.complexity[i] = t.sumLevel[i]/w, t.sumComplexity[i]/w
+			t.sumLevel[i], t.sumComplexity[i], t.sumWeight[i] = 0, 0, 0
 		}
 	}
 }
 
 func (r *recorder) scores() Scores {
-	s := Scores{Windows: Difficulty{r.windows.level, r.windows.complexity}}
+	s := Scores{Windows: r.windows.difficulty()}
 	if r.nodes != nil {
-		s.Nodes = &Difficulty{r.nodes.level, r.nodes.complexity}
+		nodes := r.nodes.difficulty()
+		s.Nodes = &nodes
 	}
 	return s
 }
+
+func (t *tally) difficulty() Difficulty { return Difficulty{t.level, t.complexity, t.weight} }
 
 // tallies in the order in which they are saved.
 func (r *recorder) tallies() []*tally {
@@ -117,10 +130,15 @@ func (r *recorder) tallies() []*tally {
 	return []*tally{&r.windows, r.nodes}
 }
 
+// columns in the order in which they are saved.
+func (t *tally) columns() [][]float32 {
+	return [][]float32{t.level, t.complexity, t.weight, t.sumLevel, t.sumComplexity, t.sumWeight}
+}
+
 func (r *recorder) size() int {
 	n := 0
 	for _, t := range r.tallies() {
-		n += 20 * len(t.level)
+		n += 4 * len(t.columns()) * len(t.level)
 	}
 	return n
 }
@@ -128,13 +146,10 @@ func (r *recorder) size() int {
 // appendState saves the recorder exactly, also in the middle of an epoch.
 func (r *recorder) appendState(b []byte) []byte {
 	for _, t := range r.tallies() {
-		for _, column := range [][]float32{t.level, t.complexity, t.sumLevel, t.sumComplexity} {
+		for _, column := range t.columns() {
 			for _, v := range column {
 				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 			}
-		}
-		for _, c := range t.count {
-			b = binary.LittleEndian.AppendUint32(b, c)
 		}
 	}
 	return b
@@ -145,21 +160,18 @@ func (r *recorder) restore(b []byte) error {
 	if len(b) != r.size() {
 		return fmt.Errorf("%d bytes of scores; this run has %d", len(b), r.size())
 	}
-	next := func() uint32 { v := binary.LittleEndian.Uint32(b); b = b[4:]; return v }
 	for _, t := range r.tallies() {
-		for _, column := range [][]float32{t.level, t.complexity, t.sumLevel, t.sumComplexity} {
+		for _, column := range t.columns() {
 			for i := range column {
-				column[i] = math.Float32frombits(next())
+				column[i] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+				b = b[4:]
 			}
-		}
-		for i := range t.count {
-			t.count[i] = next()
 		}
 	}
 	return nil
 }
 
-// encodeScores writes the numbers of windows and of nodes (0: none), then level and complexity of each.
+// encodeScores writes the numbers of windows and of nodes (0: none), then level, complexity and weight of each.
 func encodeScores(s Scores) []byte {
 	b := binary.AppendUvarint(nil, uint64(len(s.Windows.Level)))
 	nodes := 0
@@ -167,9 +179,10 @@ func encodeScores(s Scores) []byte {
 		nodes = len(s.Nodes.Level)
 	}
 	b = binary.AppendUvarint(b, uint64(nodes))
-	b = appendColumn(appendColumn(b, s.Windows.Level), s.Windows.Complexity)
-	if s.Nodes != nil {
-		b = appendColumn(appendColumn(b, s.Nodes.Level), s.Nodes.Complexity)
+	for _, d := range []*Difficulty{&s.Windows, s.Nodes} {
+		if d != nil {
+			b = appendColumn(appendColumn(appendColumn(b, d.Level), d.Complexity), d.Weight)
+		}
 	}
 	return b
 }
@@ -187,11 +200,12 @@ func decodeScores(b []byte) (Scores, error) {
 		sizes[i], b = int(v), b[n:]
 	}
 	read := func(n int) (d Difficulty, err error) {
-		if d.Level, b, err = readColumn(b, n); err != nil {
-			return d, err
+		for _, column := range []*[]float32{&d.Level, &d.Complexity, &d.Weight} {
+			if *column, b, err = readColumn(b, n); err != nil {
+				return d, err
+			}
 		}
-		d.Complexity, b, err = readColumn(b, n)
-		return d, err
+		return d, nil
 	}
 	var s Scores
 	var err error

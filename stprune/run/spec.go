@@ -274,8 +274,8 @@ func (s Spec) Check() error {
 // backends are the names that accel.Open knows.
 var backends = []string{"auto", "xla", "xla:cpu", "xla:cuda", "go"}
 
-// protocol of the data.
-func (s Spec) protocol() datasets.Protocol {
+// Protocol turns the data into windows.
+func (s Spec) Protocol() datasets.Protocol {
 	p := datasets.Protocol{History: s.Data.History, Horizon: s.Data.Horizon}
 	if len(s.Data.Dates) == 2 {
 		p.Dates = [2]time.Time{s.Data.Dates[0].AsTime(time.UTC), s.Data.Dates[1].AsTime(time.UTC)}
