@@ -35,8 +35,7 @@ type Scaler struct{ Mean, Std float64 }
 
 // Apply splits the series into windows and fits the scaler on training rows only. By default the split is by window index,
 // chronological, sizes rounded half to even (LargeST, ST-TTC, STID): train = round(r·n), validation = round(r·n), test the rest.
-// The scaler takes the mean and population standard deviation over all nodes of the rows that training histories cover,
-// missing entries with an explicit missing value included, NaN left out (LargeST).
+// The scaler is fitted on the rows that training histories cover (STID), see [FitScaler].
 func (p Protocol) Apply(s *Series) (*Windows, error) {
 	if p.History < 1 || p.Horizon < 1 {
 		return nil, fmt.Errorf("protocol: history %d and horizon %d must both be at least 1", p.History, p.Horizon)
@@ -82,20 +81,25 @@ func (p Protocol) Apply(s *Series) (*Windows, error) {
 		}
 	}
 	var err error
-	w.Scaler, err = fitScaler(s, train-1+p.History)
+	w.Scaler, err = FitScaler(s, train-1+p.History)
 	return w, err
 }
 
-// Sizes splits n windows by Ratio: training and validation are rounded half to even, test takes the rest.
+// Sizes splits n windows by Ratio: training and validation are rounded half to even, test takes the rest. The shares are
+// rounded to float64 before they are multiplied, as Python's round(0.7*n) does: 0.7 of 11,665 windows are 8,165.
 func (p Protocol) Sizes(n int) (train, val, test int) {
 	sum := p.Ratio[0] + p.Ratio[1] + p.Ratio[2]
-	train = int(math.RoundToEven(float64(n) * p.Ratio[0] / sum))
-	val = int(math.RoundToEven(float64(n) * p.Ratio[1] / sum))
+	if math.Abs(sum-1) < 1e-9 { // 0.7 + 0.1 + 0.2 is not 1
+		sum = 1
+	}
+	part := func(ratio float64) int { return int(math.RoundToEven(float64(n) * (ratio / sum))) }
+	train, val = part(p.Ratio[0]), part(p.Ratio[1])
 	return train, val, n - train - val
 }
 
-// fitScaler uses rows [0, rows).
-func fitScaler(s *Series, rows int) (Scaler, error) {
+// FitScaler takes the mean and population standard deviation over all nodes of rows [0, rows): missing entries with an explicit
+// missing value included, as the references do, NaN left out.
+func FitScaler(s *Series, rows int) (Scaler, error) {
 	var sum, count float64
 	part := s.Values[:min(rows, s.T)*s.N]
 	for _, v := range part {
