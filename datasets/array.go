@@ -2,6 +2,8 @@ package datasets
 
 import (
 	"archive/zip"
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,7 +35,7 @@ func ReadNPY(path string) (Array, error) {
 	if err != nil {
 		return Array{}, err
 	}
-	a, err := readArray(f, info.Size())
+	a, err := readArray(bufio.NewReaderSize(f, 1<<16), info.Size())
 	if err != nil {
 		return Array{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -42,37 +44,98 @@ func ReadNPY(path string) (Array, error) {
 
 // ReadNPZ reads all arrays of a .npz file (np.savez, compressed or not) by name.
 func ReadNPZ(path string) (map[string]Array, error) {
-	z, err := zip.OpenReader(path)
+	z, err := openNPZ(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: not a complete .npz file: %w", path, err)
+		return nil, err
 	}
 	defer z.Close()
 	arrays := map[string]Array{}
-	for _, member := range z.File {
-		a, err := readMember(member)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, member.Name, err)
+	for _, name := range z.names {
+		if arrays[name], err = z.array(name); err != nil {
+			return nil, err
 		}
-		arrays[strings.TrimSuffix(member.Name, ".npy")] = a
 	}
 	return arrays, nil
 }
 
-func readMember(member *zip.File) (Array, error) {
-	if member.UncompressedSize64 > math.MaxInt64 {
-		return Array{}, errors.New("impossible size")
+// npz is an open .npz file.
+type npz struct {
+	path    string
+	zip     *zip.ReadCloser
+	names   []string // of the arrays, in the order of the file
+	members map[string]*zip.File
+}
+
+// openNPZ reads the list of arrays and refuses sizes that can't be.
+func openNPZ(path string) (_ *npz, err error) {
+	z := &npz{path: path, members: map[string]*zip.File{}}
+	if z.zip, err = zip.OpenReader(path); err != nil {
+		return nil, fmt.Errorf("%s: not a complete .npz file; get it again: %w", path, err)
 	}
-	r, err := member.Open()
-	if err != nil {
-		return Array{}, err
+	packed, all := uint64(size(path)), uint64(0)
+	for _, m := range z.zip.File {
+		name := strings.TrimSuffix(m.Name, ".npy")
+		// Deflate makes at most 1,032 bytes of one.
+		if m.CompressedSize64 > packed || m.UncompressedSize64 > 1032*m.CompressedSize64+1032 {
+			err = errors.New("it claims a size that the file can't hold; the file is damaged")
+		} else if all += m.UncompressedSize64; all > smallBytes && all/maxRatio > packed {
+			err = fmt.Errorf("the arrays are more than %d times as large as the file; save them with numpy.savez if that is meant", maxRatio)
+		} else if z.members[name] != nil {
+			err = errors.New("two arrays have this name; save each under its own")
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %s: %w", path, shorten(m.Name), err), z.Close())
+		}
+		z.names, z.members[name] = append(z.names, name), m
 	}
-	defer r.Close()
-	a, err := readArray(r, int64(member.UncompressedSize64))
-	if err != nil {
-		return Array{}, err
+	return z, nil
+}
+
+func (z *npz) Close() error { return z.zip.Close() }
+
+// has reports whether there are arrays of all these names.
+func (z *npz) has(names ...string) bool {
+	for _, name := range names {
+		if z.members[name] == nil {
+			return false
+		}
 	}
-	_, err = io.Copy(io.Discard, r) // to the end, where the archive's checksum is compared
+	return true
+}
+
+// array reads a whole array.
+func (z *npz) array(name string) (Array, error) {
+	var a Array
+	err := z.stream(name, func(s *arrayStream) (err error) {
+		a, err = s.whole()
+		return err
+	})
 	return a, err
+}
+
+// stream lets read take an array from its beginning, and compares the archive's checksum afterwards.
+func (z *npz) stream(name string, read func(*arrayStream) error) error {
+	m := z.members[name]
+	if m == nil {
+		return fmt.Errorf("%s: no array %q; it has %s", z.path, name, strings.Join(z.names, ", "))
+	}
+	wrap := func(err error) error { return fmt.Errorf("%s: array %s: %w", z.path, shorten(name), err) }
+	in, err := m.Open()
+	if err != nil {
+		return wrap(err)
+	}
+	defer in.Close()
+	s, err := newArrayStream(bufio.NewReaderSize(in, 1<<16), int64(m.UncompressedSize64))
+	if err != nil {
+		return wrap(err)
+	}
+	if err := read(s); err != nil {
+		return wrap(err)
+	}
+	if _, err := io.Copy(io.Discard, s.in); err != nil {
+		return wrap(fmt.Errorf("damaged; get the file again: %w", err))
+	}
+	return nil
 }
 
 // readArray reads a whole array of a file of the given size.
@@ -81,6 +144,11 @@ func readArray(r io.Reader, size int64) (Array, error) {
 	if err != nil {
 		return Array{}, err
 	}
+	return s.whole()
+}
+
+// whole reads all elements.
+func (s *arrayStream) whole() (Array, error) {
 	a := Array{Shape: s.shape, values: []float64{}}
 	buffer := make([]float64, 1<<13)
 	for {
@@ -112,26 +180,38 @@ type arrayStream struct {
 
 // newArrayStream reads the header and compares what it promises with the file's size, so that a damaged one can't ask for
 // memory that its data don't fill.
-func newArrayStream(in io.Reader, size int64) (_ *arrayStream, err error) {
-	counted := &countingReader{in: io.LimitReader(in, size)}
-	header, err := npyHeader(counted)
+func newArrayStream(in io.Reader, size int64) (*arrayStream, error) {
+	counted := &countingReader{in: in}
+	header, err := npyHeader(io.LimitReader(counted, min(size, maxHeader)))
 	if err != nil {
 		return nil, err
 	}
-	s := &arrayStream{shape: header.Descr.Shape, fortran: header.Descr.Fortran, in: counted, left: 1}
-	if s.width, s.number, err = elementType(header.Descr.Type); err != nil {
+	width, number, err := elementType(header.Descr.Type)
+	if err != nil {
 		return nil, err
 	}
-	data := size - counted.n
+	s, err := newElementStream(counted, size-counted.n, header.Descr.Shape, width, number)
+	if err != nil {
+		return nil, err
+	}
+	s.fortran = header.Descr.Fortran
+	return s, nil
+}
+
+// newElementStream reads elements that lie there without a header.
+func newElementStream(in io.Reader, size int64, shape []int, width int, number func([]byte) float64) (*arrayStream, error) {
+	s := &arrayStream{shape: shape, in: in, left: 1, width: width, number: number}
 	for _, n := range s.shape {
-		if n < 0 || n > 0 && int64(s.left) > data/int64(n) {
-			return nil, fmt.Errorf("its shape %v needs more than the %d bytes that follow; the file was cut off", s.shape, data)
+		if n < 0 {
+			return nil, fmt.Errorf("its shape is %v; the file is damaged", s.shape)
+		}
+		if n > 0 && int64(s.left) > size/int64(n) {
+			return nil, fmt.Errorf("its shape %v needs more than the %d bytes that it has; the file was cut off", s.shape, size)
 		}
 		s.left *= n
 	}
-	if int64(s.left)*int64(s.width) != data {
-		return nil, fmt.Errorf("its shape %v of type %s needs %d bytes, but %d follow; the file was cut off or changed",
-			s.shape, header.Descr.Type, s.left*s.width, data)
+	if int64(s.left)*int64(s.width) != size {
+		return nil, fmt.Errorf("its shape %v needs %d bytes, but it has %d; the file was cut off or changed", s.shape, s.left*s.width, size)
 	}
 	return s, nil
 }
@@ -167,16 +247,30 @@ func (c *countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// npyHeader reads the header alone. The library that parses it panics on some damaged ones.
+// maxHeader is the length of the longest header that is accepted; NumPy's own have 128 bytes.
+const maxHeader = 1 << 16
+
+// npyHeader reads the header alone. The library that parses it makes room for whatever length the file claims, and panics on
+// some damaged ones.
 func npyHeader(in io.Reader) (h npy.Header, err error) {
+	start := make([]byte, 12) // no array is shorter
+	if _, err := io.ReadFull(in, start); err != nil {
+		return h, fmt.Errorf("not a complete NumPy array: %w", err)
+	}
+	if !bytes.HasPrefix(start, npy.Magic[:]) {
+		return h, errors.New("not a NumPy array")
+	}
+	if start[6] == 2 && binary.LittleEndian.Uint32(start[8:]) > maxHeader {
+		return h, errors.New("its header is too long; the file is damaged")
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("damaged header: %v", r)
 		}
 	}()
-	r, err := npy.NewReader(in)
+	r, err := npy.NewReader(io.MultiReader(bytes.NewReader(start), in))
 	if err != nil {
-		return h, fmt.Errorf("not a NumPy array: %w", err)
+		return h, fmt.Errorf("damaged header: %w", err)
 	}
 	return r.Header, nil
 }

@@ -59,7 +59,7 @@ type format struct {
 // candidate is what formats are recognised by.
 type candidate struct {
 	head    []byte   // how a file begins; nil for a folder
-	ending  string   // of a file's name, lower case, e.g. .csv
+	name    string   // of the file or folder
 	entries []string // names in a folder
 }
 
@@ -69,14 +69,27 @@ func formats() []format {
 		return func(c candidate) bool { return bytes.HasPrefix(c.head, []byte(magic)) }
 	}
 	return []format{
+		{"pandas HDF5", begins("\x89HDF\r\n\x1a\n"), readHDF5},
+		{"Parquet", begins("PAR1"), readParquet},
+		{"NumPy .npy", begins("\x93NUMPY"), readNPY},
+		{"NumPy .npz (PEMS, LargeST, DCRNN's windows)", func(c candidate) bool { return begins("PK")(c) && strings.HasSuffix(c.name, ".npz") }, readNPZ},
+		{"a folder with DCRNN's train.npz, val.npz and test.npz", func(c candidate) bool { return dcrnnParts(c.entries) != nil }, readWindows},
+		{"BasicTS (a folder with data.dat and desc.json)", isBasicTS, readBasicTS},
+		{"LibCity (a folder with .dyna, .geo, .rel and config.json)", isLibCity, readLibCity},
 		{"CSV, plain or gzip", func(c candidate) bool {
 			return begins(string(gzipMagic))(c) || len(c.head) > 0 && !bytes.ContainsRune(c.head, 0) && !begins("\x80")(c)
 		}, readCSV},
 	}
 }
 
-// Import reads a file or folder in any of the formats of the field, recognised by content: wide CSV (plain or gzip-packed, with
-// or without header and time stamps).
+// Import reads a file or folder in any of the formats of the field, recognised by content:
+//
+//   - wide CSV, plain or gzip-packed: a row per time step and a column per node, with or without a header of ids and a first
+//     column of time stamps;
+//   - NumPy .npy and .npz: arrays [T,N] or [T,N,C] (PEMS; LargeST's, whose normalisation is undone), and DCRNN's windows, of one
+//     file or of train.npz, val.npz and test.npz in a folder, from which the series is rebuilt;
+//   - pandas HDF5 and Parquet;
+//   - folders of BasicTS (data.dat, desc.json) and LibCity (.dyna, .geo, .rel, config.json).
 //
 // Time stamps are wall-clock times, rising from row to row. Where two are not one step apart (a daylight-saving hour, missing
 // rows) the series keeps them all, and the gap is remarked on. Files without time stamps need Start and Step; when Slots is set
@@ -110,14 +123,10 @@ func reader(path string) (func(context.Context, string, ImportOptions) (*table, 
 	if err != nil {
 		return nil, err
 	}
-	var c candidate
+	c := candidate{name: filepath.Base(path)}
 	if info.IsDir() {
-		entries, err := os.ReadDir(path)
-		if err != nil {
+		if c.entries, err = folderNames(path); err != nil {
 			return nil, err
-		}
-		for _, e := range entries {
-			c.entries = append(c.entries, e.Name())
 		}
 	} else {
 		f, err := os.Open(path)
@@ -125,7 +134,7 @@ func reader(path string) (func(context.Context, string, ImportOptions) (*table, 
 			return nil, err
 		}
 		defer f.Close()
-		c.ending, c.head = strings.ToLower(filepath.Ext(path)), make([]byte, 512)
+		c.head = make([]byte, 512)
 		n, err := io.ReadFull(f, c.head)
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 			return nil, err
@@ -142,6 +151,19 @@ func reader(path string) (func(context.Context, string, ImportOptions) (*table, 
 		names = append(names, f.name)
 	}
 	return nil, fmt.Errorf("%s: %w%s; these can be read: %s", path, ErrFormat, hint(c), strings.Join(names, ", "))
+}
+
+// folderNames are the names in a folder, sorted.
+func folderNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
 }
 
 // hint says what a file of none of the formats may be.
@@ -169,9 +191,7 @@ func assemble(path string, t *table, o ImportOptions) (*Series, error) {
 		}
 	}
 	if s.Nodes == nil {
-		for n := range s.N {
-			s.Nodes = append(s.Nodes, strconv.Itoa(n))
-		}
+		s.Nodes = counted(s.N)
 	}
 	if len(s.Nodes) == s.N {
 		if err := distinct(s.Nodes); err != nil {
@@ -189,6 +209,15 @@ func assemble(path string, t *table, o ImportOptions) (*Series, error) {
 		}
 	}
 	return s, s.Check()
+}
+
+// counted are the ids of nodes that have none: 0 to n−1.
+func counted(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = strconv.Itoa(i)
+	}
+	return ids
 }
 
 // plainName is a file's name without its endings.
@@ -221,7 +250,7 @@ func calendar(t *table, o ImportOptions) (Calendar, error) {
 			return c, errors.New("one row has no step; say it with --step, e.g. --step 5m")
 		}
 		if usual != 0 && usual != c.Step {
-			return c, fmt.Errorf("its time stamps are mostly %s apart, not %s; leave --step out, or say --step %s", shortStep(usual), shortStep(c.Step), shortStep(usual))
+			return c, fmt.Errorf("its time stamps are mostly %s apart, not %s; leave --step out, or say --step %s", stepText(usual), stepText(c.Step), stepText(usual))
 		}
 		if c.Start = t.Times[0]; !o.Start.IsZero() && !o.Start.Equal(c.Start) {
 			return c, fmt.Errorf("its time stamps begin at %s, not %s; leave --start out", c.Start.Format(time.DateTime), o.Start.Format(time.DateTime))
@@ -230,21 +259,37 @@ func calendar(t *table, o ImportOptions) (Calendar, error) {
 			c.Times = nil
 		}
 	} else {
-		if c.Step == 0 {
+		c.Start = o.Start
+		const when = "when its first row was measured, e.g. --start 2017-01-31 or --start '2017-01-31 15:04'"
+		switch {
+		case c.Step == 0 && c.Start.IsZero():
+			return c, errors.New("it has no time stamps; say with --step how far apart its rows are, e.g. --step 5m, and " + when)
+		case c.Step == 0:
 			return c, errors.New("it doesn't say how far apart its rows are; say it with --step, e.g. --step 5m")
-		}
-		if c.Start = o.Start; c.Start.IsZero() {
-			return c, errors.New("it has no time stamps; say with --start when its first row was measured, e.g. --start 2017-01-31 or --start '2017-01-31 15:04'")
+		case c.Start.IsZero():
+			return c, errors.New("it has no time stamps; say " + when)
 		}
 	}
 	if day := 24 * time.Hour; c.Slots < 0 || c.Slots > 0 && time.Duration(c.Slots) > day/c.Step {
-		return c, fmt.Errorf("%d slots a day of %s each; they must fit into a day", c.Slots, shortStep(c.Step))
+		return c, fmt.Errorf("%d slots a day of %s each; they must fit into a day", c.Slots, stepText(c.Step))
 	} else if c.Slots > 0 && c.Times == nil && time.Duration(c.Slots)*c.Step != day {
 		for i := range t.T { // the same hours of each day
 			c.Times = append(c.Times, c.Start.Add(time.Duration(i/c.Slots)*day+time.Duration(i%c.Slots)*c.Step))
 		}
 	}
 	return c, nil
+}
+
+// stepText writes 5m where [time.Duration.String] writes 5m0s.
+func stepText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // usualStep is the most frequent difference of neighbouring time stamps, which must rise; 0 when there is only one.
@@ -333,7 +378,7 @@ func Remarks(s *Series) []string {
 		if gaps > 3 {
 			text += "; …"
 		}
-		say("its time stamps are not %s apart in %s%s", shortStep(s.Calendar.Step), times(gaps, "place"), text)
+		say("its time stamps are not %s apart in %s%s", stepText(s.Calendar.Step), times(gaps, "place"), text)
 	}
 	if share := s.MissingShare(); share > 0 {
 		say("%.3g %% of its values are missing", 100*share)
@@ -400,6 +445,8 @@ func Remarks(s *Series) []string {
 	}
 	if s.N > s.T {
 		say("it has more nodes (%d) than time steps (%d); the file may hold a row per node, where a row per time step is expected", s.N, s.T)
+	} else if s.N == s.T && s.N > 1 {
+		say("it has as many time steps as nodes (%d); is it a graph?", s.N)
 	}
 	return remarks
 }

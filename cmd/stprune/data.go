@@ -9,10 +9,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
@@ -55,7 +57,7 @@ type dataImportCmd struct {
 
 	Name    string  `required:"" help:"Name of the data set."`
 	Step    step    `placeholder:"5m" help:"Time between two rows, e.g. 5m, 1h, 1d. Default: what the file says."`
-	Missing float64 `default:"nan" help:"Number that marks missing measurements, e.g. 0 or -1; empty cells and NaN always do. nan: only they do."`
+	Missing number  `default:"nan" placeholder:"NUMBER" help:"Number that marks missing measurements, e.g. 0 or -1; empty cells and NaN always do. nan: only they do."`
 	Start   start   `placeholder:"TIME" help:"When the first row was measured, e.g. 2017-01-31 or '2017-01-31 15:04'; for files without time stamps."`
 	Slots   int     `help:"Rows per day, for data that cover the same part of each day."`
 
@@ -94,6 +96,44 @@ func (s *step) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String writes 5m where [time.Duration.String] writes 5m0s, and 1d for a day.
+func (s step) String() string {
+	d := time.Duration(s)
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// cardStep is the step of a card for people to read.
+func cardStep(text string) string {
+	if d, err := time.ParseDuration(text); err == nil {
+		return step(d).String()
+	}
+	return text
+}
+
+// number is a finite number or nan. Unlike a plain float64 it may be negative without an equals sign: --missing -1.
+type number float64
+
+// Decode takes the next word whatever it begins with.
+func (n *number) Decode(c *kong.DecodeContext) error {
+	word := fmt.Sprint(c.Scan.Pop().Value)
+	v, err := strconv.ParseFloat(word, 64)
+	if err != nil || math.IsInf(v, 0) {
+		return fmt.Errorf("%q; a number or nan is needed", word)
+	}
+	*n = number(v)
+	return nil
+}
+
 // start is a wall-clock time.
 type start time.Time
 
@@ -106,8 +146,6 @@ func (s *start) UnmarshalText(text []byte) error {
 // Validate finds wrong usage while the command line is parsed.
 func (c *dataImportCmd) Validate() error {
 	switch {
-	case math.IsInf(c.Missing, 0):
-		return errors.New("--missing must be a number or nan")
 	case c.Channel < 0:
 		return errors.New("--channel counts from 0")
 	case c.Slots < 0:
@@ -170,7 +208,7 @@ func printCard(w io.Writer, dir string, c datasets.Card) {
 	if c.Gaps > 0 {
 		gaps = fmt.Sprintf("gaps: %d", c.Gaps)
 	}
-	line("calendar", "from %s, a row each %s, %s", from.Format("2006-01-02 15:04"), c.Step, gaps)
+	line("calendar", "from %s, a row each %s, %s", from.Format("2006-01-02 15:04"), cardStep(c.Step), gaps)
 	if c.Slots > 0 {
 		line("day", "%d rows", c.Slots)
 	}
@@ -257,14 +295,14 @@ func (c *dataListCmd) Run() error {
 	for _, d := range all {
 		switch {
 		case d.Card != nil:
-			fmt.Fprintf(t, "%s\there\t%d × %d\t%s\t%.3g %%\t%d\t%s\t%s\n", d.Name, d.Card.T, d.Card.N, d.Card.Step, 100*d.Card.MissingShare, d.Card.Edges,
+			fmt.Fprintf(t, "%s\there\t%d × %d\t%s\t%.3g %%\t%d\t%s\t%s\n", d.Name, d.Card.T, d.Card.N, cardStep(d.Card.Step), 100*d.Card.MissingShare, d.Card.Edges,
 				oneLine(d.Card.Unit), oneLine(d.Card.Licence))
 		case d.Public != nil:
 			status := d.Status
 			if !d.Public.Tried {
 				status += ", untried"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%d × %d\t%s\t\t\t%s\t%s\n", d.Name, status, d.Public.T, d.Public.N, d.Public.Step, d.Public.Unit, d.Public.Licence)
+			fmt.Fprintf(t, "%s\t%s\t%d × %d\t%s\t\t\t%s\t%s\n", d.Name, status, d.Public.T, d.Public.N, cardStep(d.Public.Step), d.Public.Unit, d.Public.Licence)
 		default:
 			fmt.Fprintf(t, "%s\tbroken: %s\t\t\t\t\t\t\n", d.Name, oneLine(d.Error))
 		}
@@ -318,7 +356,7 @@ func (c *dataShowCmd) showPublic(e datasets.Entry) error {
 		}
 		return printJSON(os.Stdout, d)
 	}
-	fmt.Printf("%s: %s\n%d steps × %d nodes, a row each %s, %s\nlicence: %s\nsource:  %s\n\nIt is not here yet. ", e.Name, e.Title, e.T, e.N, e.Step, e.Unit, e.Licence, e.Source)
+	fmt.Printf("%s: %s\n%d steps × %d nodes, a row each %s, %s\nlicence: %s\nsource:  %s\n\nIt is not here yet. ", e.Name, e.Title, e.T, e.N, step(e.Step), e.Unit, e.Licence, e.Source)
 	if e.ByHand == "" {
 		fmt.Printf("Get it with: %s\n", p.How)
 	} else {
@@ -336,7 +374,22 @@ type dataGetCmd struct {
 }
 
 func (c *dataGetCmd) Run(ctx context.Context) error {
-	return errors.New("not yet")
+	folder := target{To: c.To}.folder()
+	show := newTransfer(os.Stderr, c.Name)
+	_, err := datasets.Get(ctx, c.Name, folder, show.progress)
+	show.done()
+	if err != nil {
+		return err
+	}
+	dir, err := datasets.Find(c.Name, []string{folder})
+	if err != nil {
+		return err
+	}
+	s, err := datasets.Open(dir, datasets.Unverified())
+	if err != nil {
+		return err
+	}
+	return introduce(dir, datasets.Remarks(s))
 }
 
 type dataSynthCmd struct {
@@ -350,7 +403,7 @@ type dataSynthCmd struct {
 	Unit  string `default:"mph" enum:"mph,km/h" help:"Unit of the speeds: mph or km/h."`
 
 	Demand    float64 `default:"1.2" help:"Utilisation that a quarter of the roads would exceed at the weekday peaks, above 0 and up to 3."`
-	Incidents float64 `placeholder:"NODES/8" help:"Expected incidents per weekday in the whole city; negative: none."`
+	Incidents number  `placeholder:"NODES/8" help:"Expected incidents per weekday in the whole city; negative: none."`
 	Wet       float64 `default:"0.15" help:"Share of days with rain; 0: none."`
 	Noise     float64 `default:"0.8" help:"Standard deviation of a reading, mph; 0: none."`
 	Dropout   float64 `default:"0.02" help:"Share of missing readings, at most 0.9; 0: none."`
@@ -375,7 +428,7 @@ func (c *dataSynthCmd) Run(ctx context.Context) error {
 	}
 	s, _, err := synth.CityContext(ctx, synth.Config{
 		Nodes: c.Nodes, Days: c.Days, Seed: c.Seed, Step: time.Duration(c.Step), Start: time.Time(c.Start), Unit: c.Unit,
-		Demand: none(c.Demand), Incidents: c.Incidents, Wet: none(c.Wet), Noise: none(c.Noise), Dropout: none(c.Dropout),
+		Demand: none(c.Demand), Incidents: float64(c.Incidents), Wet: none(c.Wet), Noise: none(c.Noise), Dropout: none(c.Dropout),
 	})
 	if err != nil {
 		return err
