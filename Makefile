@@ -20,7 +20,7 @@ test: setup lint ## set up what the tests need, check the code, run all tests
 	go test -timeout 15m ./...
 
 notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browser --port 8889" is passed on)
-	$(JUPYTER) .venv/bin/jupyter lab --ip 127.0.0.1 $(ROOT_USER) --ServerApp.root_dir="$(CURDIR)/notebooks" \
+	$(JUPYTER) STPRUNE_RUNS="$${STPRUNE_RUNS:-$(CURDIR)/runs}" .venv/bin/jupyter lab --ip 127.0.0.1 $(ROOT_USER) --ServerApp.root_dir="$(CURDIR)/notebooks" \
 		--LabApp.extension_manager=readonly --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 		--LanguageServerManager.autodetect=False $(ARGS)
 

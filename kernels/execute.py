@@ -18,6 +18,7 @@ for variable, folder in {"CONFIG": "config", "DATA": "data", "RUNTIME": "run"}.i
     os.environ[f"JUPYTER_{variable}_DIR"] = str(ROOT / ".jupyter" / folder)
 os.environ["IPYTHONDIR"] = str(ROOT / ".jupyter" / "ipython")
 os.environ["STPRUNE_HEADLESS"] = "1"
+os.environ.setdefault("STPRUNE_RUNS", str(ROOT / "runs"))  # those of the command line, not of the notebook's folder
 
 import nbformat  # noqa: E402
 from nbclient import NotebookClient  # noqa: E402

@@ -1,0 +1,35 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/stprune/workbench/stprune/lab"
+	"github.com/stprune/workbench/stprune/run"
+)
+
+// In a notebook cell lab.Do takes the place of lab.With, and the store and data folders are the default ones.
+func ExampleWith() {
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	err = lab.With(context.Background(), func(l *lab.Lab) {
+		l.Store, l.Folders = run.NewStore(filepath.Join(dir, "runs")), []string{filepath.Join(dir, "data")}
+		spec := lab.Spec(l.City().Name)
+		spec.Name = "one epoch, few windows"
+		l.Fail(spec.Set("backend.name=go", "train.epochs=2", "prune.method=random", "prune.rho=0.01", "prune.warm_up=0", "prune.delta=1", "prune.min_units=1"))
+		r := l.Run(spec)
+		result, err := r.Result()
+		l.Fail(err)
+		fmt.Printf("%s: %d of %d windows visited in %d epochs\n", r.Spec.Name, result.Visits/24, result.Units, result.Epochs)
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output: one epoch, few windows: 96 of 4825 windows visited in 2 epochs
+}
