@@ -55,11 +55,11 @@ func (t target) folder() string { return cmp.Or(t.To, datasets.Folders()[0]) }
 type dataImportCmd struct {
 	File string `arg:"" type:"path" help:"File, or folder of a format that has several files."`
 
-	Name    string  `required:"" help:"Name of the data set."`
-	Step    step    `placeholder:"5m" help:"Time between two rows, e.g. 5m, 1h, 1d. Default: what the file says."`
-	Missing number  `default:"nan" placeholder:"NUMBER" help:"Number that marks missing measurements, e.g. 0 or -1; empty cells and NaN always do. nan: only they do."`
-	Start   start   `placeholder:"TIME" help:"When the first row was measured, e.g. 2017-01-31 or '2017-01-31 15:04'; for files without time stamps."`
-	Slots   int     `help:"Rows per day, for data that cover the same part of each day."`
+	Name    string `required:"" help:"Name of the data set."`
+	Step    step   `placeholder:"5m" help:"Time between two rows, e.g. 5m, 1h, 1d. Default: what the file says."`
+	Missing number `default:"nan" placeholder:"NUMBER" help:"Number that marks missing measurements, e.g. 0 or -1; empty cells and NaN always do. nan: only they do."`
+	Start   start  `placeholder:"TIME" help:"When the first row was measured, e.g. 2017-01-31 or '2017-01-31 15:04'; for files without time stamps."`
+	Slots   int    `help:"Rows per day, for data that cover the same part of each day."`
 
 	Graph   string `type:"path" placeholder:"FILE" help:"Graph: a matrix (.csv, .npy), an edge or distance list (.csv), adj_mx.pkl."`
 	Coords  string `type:"path" placeholder:"FILE" help:"Coordinates: a .csv with node ids, latitudes and longitudes."`
@@ -403,7 +403,7 @@ type dataSynthCmd struct {
 	Unit  string `default:"mph" enum:"mph,km/h" help:"Unit of the speeds: mph or km/h."`
 
 	Demand    float64 `default:"1.2" help:"Utilisation that a quarter of the roads would exceed at the weekday peaks, above 0 and up to 3."`
-	Incidents number  `placeholder:"NODES/8" help:"Expected incidents per weekday in the whole city; negative: none."`
+	Incidents *number `placeholder:"NODES/8" help:"Expected incidents per weekday in the whole city; 0: none."`
 	Wet       float64 `default:"0.15" help:"Share of days with rain; 0: none."`
 	Noise     float64 `default:"0.8" help:"Standard deviation of a reading, mph; 0: none."`
 	Dropout   float64 `default:"0.02" help:"Share of missing readings, at most 0.9; 0: none."`
@@ -426,9 +426,13 @@ func (c *dataSynthCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	incidents := float64(c.Nodes) / 8
+	if c.Incidents != nil {
+		incidents = float64(*c.Incidents)
+	}
 	s, _, err := synth.CityContext(ctx, synth.Config{
 		Nodes: c.Nodes, Days: c.Days, Seed: c.Seed, Step: time.Duration(c.Step), Start: time.Time(c.Start), Unit: c.Unit,
-		Demand: none(c.Demand), Incidents: float64(c.Incidents), Wet: none(c.Wet), Noise: none(c.Noise), Dropout: none(c.Dropout),
+		Demand: none(c.Demand), Incidents: none(incidents), Wet: none(c.Wet), Noise: none(c.Noise), Dropout: none(c.Dropout),
 	})
 	if err != nil {
 		return err
@@ -436,7 +440,7 @@ func (c *dataSynthCmd) Run(ctx context.Context) error {
 	s.Name = name
 	card := datasets.Card{
 		Licence: "CC0 1.0", Source: "stprune data synth (cell-transmission model on a random road map)",
-		Note: fmt.Sprintf("%d nodes, %d days, seed %d, demand %g, incidents %g, wet %g, noise %g, dropout %g", c.Nodes, c.Days, c.Seed, c.Demand, c.Incidents, c.Wet, c.Noise, c.Dropout),
+		Note: fmt.Sprintf("%d nodes, %d days, seed %d, demand %g, incidents %g, wet %g, noise %g, dropout %g", c.Nodes, c.Days, c.Seed, c.Demand, incidents, c.Wet, c.Noise, c.Dropout),
 	}
 	if err := datasets.Save(dir, s, card); err != nil {
 		return err

@@ -209,19 +209,6 @@ func (o *options) int(key string, fallback int) int {
 	return int(f)
 }
 
-func (o *options) bool(key string, fallback bool) bool {
-	o.known = append(o.known, key)
-	switch v := o.given[key].(type) {
-	case nil:
-		return fallback
-	case bool:
-		return v
-	default:
-		o.err = fmt.Errorf("option %s = %v (%T); want true or false", key, v, v)
-		return fallback
-	}
-}
-
 func (o *options) check() error {
 	if o.err != nil {
 		return o.err

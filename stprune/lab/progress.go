@@ -43,7 +43,7 @@ func (c *cell) epoch(e run.Epoch) {
 func (c *cell) step(p train.Progress) {
 	now := time.Now()
 	if c.id == "" {
-		c.id, c.started, c.first = "stprune-"+gonbui.UniqueID(), now, p.Step-1
+		c.id, c.started, c.first = "stprune-"+gonbui.UniqueId(), now, p.Step-1
 	}
 	if now.Sub(c.drawn) < redraw && p.Step < p.Steps {
 		return

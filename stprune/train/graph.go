@@ -17,8 +17,6 @@ type layout struct {
 	scaler                               datasets.Scaler
 	missing                              float32 // value of missing entries in the resident series
 	missingIsZ0                          bool    // feed missing inputs as z-score 0 instead of the missing value's own z-score
-	bySample                             bool    // loss: mean of per-sample means instead of the pooled masked mean
-	perBatch                             bool    // divide by the batch's size instead of the sum of its weights
 }
 
 // resident are the arrays that stay on the device.
