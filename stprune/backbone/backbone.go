@@ -15,6 +15,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune/optim"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	Horizon     int // Q, forecast steps
 	StepsPerDay int // S, time-of-day slots
 
+	Graph *datasets.Graph // nil when the data set has none
+
 	Options map[string]any // the backbone's own; an unknown key is an error
 }
 
@@ -32,11 +35,25 @@ type Config struct {
 type Backbone interface {
 	// Params lists the trainable tensors in the reference's order.
 	Params() []Param
-	// Forward returns the forecast [B,Q,M] in z-scored units.
+	// Forward returns the forecast [B,Q,M], z-scored unless Traits says raw.
 	Forward(p *Pass, in Input) *graph.Node
-	// PairWise tells whether every node is forecast from its own history alone, so that training on single
-	// (window, node) pairs is exact.
-	PairWise() bool
+	// Traits says what else a trainer must know.
+	Traits() Traits
+}
+
+// Traits of a backbone.
+type Traits struct {
+	PairWise  bool     // every node is forecast from its own history alone, so that training on single pairs is exact
+	Raw       bool     // values go in and come out in raw units; the backbone normalises by itself
+	Buffers   []Tensor // running statistics: training passes change them, the optimiser doesn't
+	Constants []Tensor // arrays that stay on the device, e.g. a graph's supports
+}
+
+// Tensor is a named array that is not trained.
+type Tensor struct {
+	Name   string // as in the reference's state dict, where it is there
+	Shape  []int
+	Values []float32 // row-major
 }
 
 // Param is one trainable tensor.
@@ -57,12 +74,15 @@ func Parts(b Backbone) []optim.Part {
 
 // Input is a batch as gathered on the device: B windows of M nodes each. M is N, or 1 when the unit is a pair.
 type Input struct {
-	Value *graph.Node // [B,T,M] z-scored
+	Value *graph.Node // [B,T,M] z-scored, or raw where Traits says so
 	Tod   *graph.Node // [B,T] time of day in [0,1), slot / S
 	Dow   *graph.Node // [B,T] day of week 0..6, Monday 0
 
 	TodIndex *graph.Node // [B,T] int32 slot in [0,S)
 	DowIndex *graph.Node // [B,T] int32
+
+	FutureTod *graph.Node // [B,Q] int32 slots of the forecast steps
+	FutureDow *graph.Node // [B,Q] int32
 
 	Nodes *graph.Node // [B,M] int32 node ids; nil: all nodes in order
 }
@@ -97,23 +117,39 @@ func ParamCount(b Backbone) int {
 	return n
 }
 
-// Pass is one construction of a backbone's graph: it hands out the parameters and the dropout masks.
+// Pass is one construction of a backbone's graph: it hands out parameters, buffers, constants and dropout masks.
 type Pass struct {
-	params  map[string]*graph.Node
-	dropout *dropout // nil in evaluation
+	params    map[string]*graph.Node
+	constants map[string]*graph.Node
+	buffers   []string // in order
+	buffer    map[string]*graph.Node
+	dropout   *dropout // nil in evaluation
 }
 
-// NewPass splits the flat parameter vector theta [P] into the backbone's parameters. With key == nil the pass is one of
-// evaluation and dropout does nothing; otherwise key is a uint32 [2] that decides the dropout masks of this step.
-func NewPass(b Backbone, theta, key *graph.Node) (p *Pass, parts []*graph.Node) {
-	p = &Pass{params: map[string]*graph.Node{}}
+// NewPass splits theta [P+K], the parameters followed by the buffers, and names the constants, given in the order of Traits.
+// With key == nil the pass is one of evaluation: dropout does nothing and buffers stay. Otherwise key is a uint32 [2] that
+// decides the dropout masks of this step. It returns the parameters one by one too, for gradients.
+func NewPass(b Backbone, theta *graph.Node, constants []*graph.Node, key *graph.Node) (p *Pass, parts []*graph.Node) {
+	p = &Pass{params: map[string]*graph.Node{}, constants: map[string]*graph.Node{}, buffer: map[string]*graph.Node{}}
 	at := 0
+	next := func(shape []int) *graph.Node {
+		size := optim.Part{Shape: shape}.Size()
+		flat := graph.Slice(theta, graph.AxisRange(at, at+size))
+		at += size
+		return graph.Reshape(flat, shape...)
+	}
 	for _, param := range b.Params() {
-		flat := graph.Slice(theta, graph.AxisRange(at, at+param.Size()))
-		node := graph.Reshape(flat, param.Shape...)
+		node := next(param.Shape)
 		p.params[param.Name] = node
 		parts = append(parts, node)
-		at += param.Size()
+	}
+	traits := b.Traits()
+	for _, buffer := range traits.Buffers {
+		p.buffers = append(p.buffers, buffer.Name)
+		p.buffer[buffer.Name] = next(buffer.Shape)
+	}
+	for i, constant := range traits.Constants {
+		p.constants[constant.Name] = graph.ConvertDType(constants[i], theta.DType())
 	}
 	if key != nil {
 		p.dropout = &dropout{key: key}
@@ -121,13 +157,45 @@ func NewPass(b Backbone, theta, key *graph.Node) (p *Pass, parts []*graph.Node) 
 	return p, parts
 }
 
-// Param is the parameter called name. An unknown name is a programming error of the backbone.
-func (p *Pass) Param(name string) *graph.Node {
-	n, ok := p.params[name]
+// named finds what a backbone asks for. An unknown name is a programming error of the backbone.
+func named(in map[string]*graph.Node, name, from string) *graph.Node {
+	n, ok := in[name]
 	if !ok {
-		panic(fmt.Errorf("parameter %q is not in Params()", name))
+		panic(fmt.Errorf("%q is not in the backbone's %s", name, from))
 	}
 	return n
+}
+
+// Param is the parameter called name.
+func (p *Pass) Param(name string) *graph.Node { return named(p.params, name, "Params") }
+
+// Const is the constant called name.
+func (p *Pass) Const(name string) *graph.Node { return named(p.constants, name, "Traits().Constants") }
+
+// Buffer is the buffer called name: its value before the step, or what SetBuffer made it.
+func (p *Pass) Buffer(name string) *graph.Node { return named(p.buffer, name, "Traits().Buffers") }
+
+// SetBuffer replaces a buffer, in training only. No gradient flows through it.
+func (p *Pass) SetBuffer(name string, value *graph.Node) {
+	_ = p.Buffer(name)
+	if p.Training() {
+		p.buffer[name] = graph.StopGradient(value)
+	}
+}
+
+// Training tells whether this is a pass of training.
+func (p *Pass) Training() bool { return p.dropout != nil }
+
+// Theta joins updated parameters [P] with the buffers as Forward left them, to [P+K].
+func (p *Pass) Theta(params *graph.Node) *graph.Node {
+	all := []*graph.Node{params}
+	for _, name := range p.buffers {
+		all = append(all, graph.Reshape(p.buffer[name], p.buffer[name].Shape().Size()))
+	}
+	if len(all) == 1 {
+		return params
+	}
+	return graph.Concatenate(all, 0)
 }
 
 // Dropout zeroes each value of x with probability rate and scales the rest by 1/(1−rate), in training only.
@@ -138,7 +206,7 @@ func (p *Pass) Dropout(x *graph.Node, rate float64) *graph.Node {
 	return p.dropout.apply(x, rate)
 }
 
-// Init fills a flat parameter vector with the reference's initialisers, drawn from r.
+// Init makes theta [P+K]: parameters by the reference's initialisers, drawn from r, then the buffers' first values.
 func Init(b Backbone, r *rand.Rand) []float32 {
 	theta := make([]float32, ParamCount(b))
 	at := 0
@@ -146,7 +214,22 @@ func Init(b Backbone, r *rand.Rand) []float32 {
 		p.Init(r, theta[at:at+p.Size()])
 		at += p.Size()
 	}
+	for _, buffer := range b.Traits().Buffers {
+		theta = append(theta, buffer.Values...)
+	}
 	return theta
+}
+
+// Named cuts theta [P+K] into parameters and buffers by their names.
+func Named(b Backbone, theta []float32) map[string][]float32 {
+	out := map[string][]float32{}
+	for _, p := range b.Params() {
+		out[p.Name], theta = theta[:p.Size()], theta[p.Size():]
+	}
+	for _, buffer := range b.Traits().Buffers {
+		out[buffer.Name], theta = theta[:len(buffer.Values)], theta[len(buffer.Values):]
+	}
+	return out
 }
 
 // uniform draws from U(−bound, bound).
@@ -199,6 +282,33 @@ func (o *options) float(key string, fallback float64) float64 {
 		o.err = fmt.Errorf("option %s = %v (%T); want a number", key, v, v)
 		return fallback
 	}
+}
+
+func (o *options) bool(key string, fallback bool) bool {
+	o.known = append(o.known, key)
+	switch v := o.given[key].(type) {
+	case nil:
+		return fallback
+	case bool:
+		return v
+	default:
+		o.err = fmt.Errorf("option %s = %v (%T); want true or false", key, v, v)
+		return fallback
+	}
+}
+
+// text is one of the choices, the first by default.
+func (o *options) text(key string, choices ...string) string {
+	o.known = append(o.known, key)
+	v, given := o.given[key]
+	if !given {
+		return choices[0]
+	}
+	text, ok := v.(string)
+	if !ok || !slices.Contains(choices, text) {
+		o.err = fmt.Errorf("option %s = %v; choose one of %s", key, v, strings.Join(choices, ", "))
+	}
+	return text
 }
 
 func (o *options) int(key string, fallback int) int {

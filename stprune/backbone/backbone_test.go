@@ -126,6 +126,6 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(ParamCount(b), "parameters; trains on single pairs:", b.PairWise())
+	fmt.Println(ParamCount(b), "parameters; trains on single pairs:", b.Traits().PairWise)
 	// Output: 117868 parameters; trains on single pairs: true
 }

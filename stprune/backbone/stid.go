@@ -40,7 +40,7 @@ const (
 
 func (m *stid) width() int { return m.embed + m.node + m.tod + m.dow }
 
-func (m *stid) PairWise() bool { return true }
+func (m *stid) Traits() Traits { return Traits{PairWise: true} }
 
 func (m *stid) Params() []Param {
 	var ps []Param

@@ -19,20 +19,23 @@ type Residuals struct {
 	Mask        *node // [B,Q,M]
 	Sum, Count  *node // [B] over horizons and nodes
 
-	target *node // [B,Q,M] raw units
-	std    float64
+	forecast, target *node // [B,Q,M] raw units
+	std              float64
 }
 
-// New compares a forecast [B,Q,M] in z-scored units with its target in raw units where mask is 1.
-func New(forecast, target, mask *node, scaler datasets.Scaler) Residuals {
-	raw := graph.AddScalar(graph.MulScalar(forecast, scaler.Std), scaler.Mean)
+// New compares a forecast [B,Q,M], z-scored by scaler unless it is raw, with its target in raw units where mask is 1.
+func New(forecast, target, mask *node, scaler datasets.Scaler, isRaw bool) Residuals {
+	raw := forecast
+	if !isRaw {
+		raw = graph.AddScalar(graph.MulScalar(forecast, scaler.Std), scaler.Mean)
+	}
 	// Select before subtracting: a missing entry must not reach the arithmetic, whatever value marks it.
 	signed := graph.Sub(raw, graph.Where(graph.GreaterThan(mask, graph.ZerosLike(mask)), target, raw))
 	abs := graph.Abs(signed)
 	return Residuals{
 		Signed: signed, Abs: abs, Mask: mask,
 		Sum: graph.ReduceSum(abs, 1, 2), Count: graph.ReduceSum(mask, 1, 2),
-		target: target, std: scaler.Std,
+		forecast: raw, target: target, std: scaler.Std,
 	}
 }
 
@@ -40,16 +43,21 @@ func New(forecast, target, mask *node, scaler datasets.Scaler) Residuals {
 type Reduction struct {
 	BySample bool // Σ w·(mean over the sample's entries) / Σ w instead of the pooled mean Σ w·|e| / Σ w·m
 	PerBatch bool // divide as if all weights were 1 instead of by their sum
+
+	// Huber is the error in raw units from which on the loss grows linearly, half its square below; 0 is the MAE.
+	Huber float64
+	// Unmasked trains on missing targets as if their marking value were measured, as STAEformer's Huber loss does.
+	Unmasked bool
 }
 
-// Loss is the weighted masked MAE of a batch, in raw units. Pooled (the default), it is Σ w·|e| / Σ w·m over all entries: the
+// Loss is the weighted masked MAE (or Huber loss) of a batch, in raw units. Pooled (the default), it is Σ w·|e| / Σ w·m over all entries: the
 // references' masked MAE when all weights are 1, and the same number whether a window comes whole or as N pairs.
 func (r Reduction) Loss(e Residuals, weights *node) *node {
 	used := graph.ConvertDType(graph.GreaterThan(weights, graph.ZerosLike(weights)), weights.DType())
-	part, share := e.Sum, e.Count
+	part, share := r.total(e)
 	if r.BySample {
-		part = e.Level()
-		share = graph.MinScalar(e.Count, 1) // a sample without any measured target does not count
+		part = graph.Div(part, graph.MaxScalar(share, 1))
+		share = graph.MinScalar(share, 1) // a sample without any measured target does not count
 	}
 	divisor := weights
 	if r.PerBatch {
@@ -57,6 +65,24 @@ func (r Reduction) Loss(e Residuals, weights *node) *node {
 	}
 	return graph.Div(graph.ReduceAllSum(graph.Mul(weights, part)),
 		graph.MaxScalar(graph.ReduceAllSum(graph.Mul(divisor, share)), 1e-8))
+}
+
+// total is the sum of the entries' losses per sample, and their number [B].
+func (r Reduction) total(e Residuals) (sum, count *node) {
+	if r.Huber == 0 && !r.Unmasked {
+		return e.Sum, e.Count
+	}
+	signed, abs, count := e.Signed, e.Abs, e.Count
+	if r.Unmasked {
+		signed = graph.Sub(e.forecast, e.target)
+		abs = graph.Abs(signed)
+		count = graph.ReduceSum(graph.OnesLike(e.Mask), 1, 2)
+	}
+	if r.Huber > 0 {
+		linear := graph.MulScalar(graph.AddScalar(abs, -r.Huber/2), r.Huber)
+		abs = graph.Where(graph.LessThan(abs, graph.Scalar(abs.Graph(), abs.DType(), r.Huber)), graph.MulScalar(graph.Square(signed), 0.5), linear)
+	}
+	return graph.ReduceSum(abs, 1, 2), count
 }
 
 // Level is the masked mean absolute error per sample [B], raw units; 0 for a sample without measured targets.

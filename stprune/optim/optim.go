@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 )
 
@@ -51,6 +53,7 @@ type step struct {
 type Part struct {
 	Shape  []int
 	Hidden bool // a hidden weight matrix, which Muon orthogonalises
+	Unused bool // never reaches the loss: it stays as it is, weight decay included, as PyTorch leaves it (Muon's reference doesn't)
 }
 
 // Size is the number of values of the tensor.
@@ -120,7 +123,28 @@ func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper *grap
 	grad, norm = Clip(grad, c.Clip)
 	scalar := func(i int) *graph.Node { return graph.Reshape(graph.Slice(hyper, graph.AxisRange(i, i+1))) }
 	newTheta, newSlots = rules()[c.Name].update(c, step{theta, grad, slots, scalar(0), scalar(1), scalar(2), scalar(3), parts})
+	if keep := unused(theta, parts); keep != nil && c.Name != "muon" {
+		newTheta = graph.Where(keep, theta, newTheta)
+		for i := range newSlots {
+			newSlots[i] = graph.Where(keep, slots[i], newSlots[i])
+		}
+	}
 	return newTheta, newSlots, norm
+}
+
+// unused marks the values [P] of unused parts; nil when there are none.
+func unused(theta *graph.Node, parts []Part) *graph.Node {
+	var marks []*graph.Node
+	any := false
+	for _, p := range parts {
+		mark := graph.Const(theta.Graph(), p.Unused)
+		marks = append(marks, graph.BroadcastToShape(mark, shapes.Make(dtypes.Bool, p.Size())))
+		any = any || p.Unused
+	}
+	if !any {
+		return nil
+	}
+	return graph.Concatenate(marks, 0)
 }
 
 // Clip scales a gradient down to a global L2 norm of at most limit (0: no limit), by min(1, limit / (norm + 1e-6)) as

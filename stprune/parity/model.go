@@ -3,6 +3,7 @@ package parity
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -18,25 +19,46 @@ import (
 
 type node = graph.Node
 
-// reference says how a reference's configuration translates into ours.
+// reference says how a reference's files translate into ours.
 type reference struct {
+	model    string // how the description's model begins
 	backbone string
-	config   func(c config) backbone.Config
+	config   func(g *golden, c config) (backbone.Config, error)
+	input    func(g *golden, c backbone.Config, x *node) backbone.Input // of x [B,T,N,C] as the file has it
 }
 
-func references() map[string]reference {
-	return map[string]reference{
-		"STID": {"stid", func(c config) backbone.Config {
-			return backbone.Config{
-				Nodes: c.int("num_nodes"), History: c.int("input_len"), Horizon: c.int("output_len"), StepsPerDay: c.int("time_of_day_size"),
-				Options: map[string]any{
-					"embed_dim": c.int("embed_dim"), "layers": c.int("num_layer"), "dropout": 0.0,
-					"node_dim": c.when("if_node", c.int("node_dim")),
-					"tod_dim":  c.when("if_T_i_D", c.int("temp_dim_tid")),
-					"dow_dim":  c.when("if_D_i_W", c.int("temp_dim_diw")),
-				},
-			}
-		}},
+func references() []reference {
+	return []reference{
+		{"STID", "stid", stidConfig, channels},
+	}
+}
+
+func stidConfig(_ *golden, c config) (backbone.Config, error) {
+	return backbone.Config{
+		Nodes: c.int("num_nodes"), History: c.int("input_len"), Horizon: c.int("output_len"), StepsPerDay: c.int("time_of_day_size"),
+		Options: map[string]any{
+			"embed_dim": c.int("embed_dim"), "layers": c.int("num_layer"), "dropout": 0.0,
+			"node_dim": c.when("if_node", c.int("node_dim")),
+			"tod_dim":  c.when("if_T_i_D", c.int("temp_dim_tid")),
+			"dow_dim":  c.when("if_D_i_W", c.int("temp_dim_diw")),
+		},
+	}, nil
+}
+
+// channels takes x apart whose channels are value, time of day and day of week. The time-of-day index is trunc(x·S) in float32.
+func channels(_ *golden, c backbone.Config, x *node) backbone.Input {
+	d := x.Shape().Dimensions
+	channel := func(c int) *node {
+		return graph.Reshape(graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange(c, c+1)), d[0], d[1], d[2])
+	}
+	first := func(x *node) *node {
+		return graph.Reshape(graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, 1)), d[0], d[1])
+	}
+	tod, dow := first(channel(1)), first(channel(2))
+	return backbone.Input{
+		Value: channel(0), Tod: tod, Dow: dow,
+		TodIndex: graph.ConvertDType(graph.Floor(graph.MulScalar(tod, c.StepsPerDay)), dtypes.Int32),
+		DowIndex: graph.ConvertDType(dow, dtypes.Int32),
 	}
 }
 
@@ -56,136 +78,169 @@ func (c config) when(key string, value int) int {
 	return value
 }
 
-// sample is the batch of a file, as constants for a graph.
-type sample struct {
-	x      *tensors.Tensor // [B,T,N,C]
-	y      *tensors.Tensor // [B,Q,N]
-	w      *tensors.Tensor // [B]
-	scaler datasets.Scaler
-	steps  int // per day
-}
-
-func (g *golden) sample(target string, steps int) (sample, error) {
-	s := sample{steps: steps}
-	for _, a := range []struct {
-		name string
-		to   **tensors.Tensor
-		cut  int // trailing axes of size 1 to drop
-	}{{"x", &s.x, 0}, {target, &s.y, 1}, {"w", &s.w, 0}} {
-		values, shape, err := g.get(a.name)
-		if err != nil {
-			return s, err
-		}
-		*a.to = tensors.FromFlatDataAndDimensions(float32s(values), shape[:len(shape)-a.cut]...)
-	}
-	scaler, _, err := g.get("scaler")
-	if err != nil {
-		return s, err
-	}
-	s.scaler = datasets.Scaler{Mean: scaler[0], Std: scaler[1]}
-	return s, nil
-}
-
-// input takes the reference's x [B,T,N,C] apart. The time-of-day index is trunc(x·S) in float32.
-func (s sample) input(x *node) backbone.Input {
-	d := x.Shape().Dimensions
-	channel := func(c int) *node {
-		return graph.Reshape(graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange(c, c+1)), d[0], d[1], d[2])
-	}
-	first := func(x *node) *node {
-		return graph.Reshape(graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, 1)), d[0], d[1])
-	}
-	tod, dow := first(channel(1)), first(channel(2))
-	return backbone.Input{
-		Value: channel(0), Tod: tod, Dow: dow,
-		TodIndex: graph.ConvertDType(graph.Floor(graph.MulScalar(tod, s.steps)), dtypes.Int32),
-		DowIndex: graph.ConvertDType(dow, dtypes.Int32),
-	}
-}
-
-// residuals runs the model on the sample; targets of 0 are missing.
-func (s sample) residuals(b backbone.Backbone, p *backbone.Pass, x, y *node) (*node, loss.Residuals) {
-	out := b.Forward(p, s.input(x))
-	mask := graph.ConvertDType(graph.NotEqual(y, graph.ZerosLike(y)), y.DType())
-	return out, loss.New(out, y, mask, s.scaler)
+// subject is a model with a file's parameters and batch.
+type subject struct {
+	g         *golden
+	ref       reference
+	cfg       backbone.Config
+	model     backbone.Backbone
+	theta     *tensors.Tensor   // [P+K]
+	params    int               // P
+	constants []*tensors.Tensor // of the model
+	x         *tensors.Tensor   // [B,T,N,C]
+	w         *tensors.Tensor   // [B]
+	scaler    datasets.Scaler
 }
 
 func (g *golden) checkModel(be compute.Backend) error {
-	ref, ok := references()[g.meta.Model]
-	if !ok {
+	at := slices.IndexFunc(references(), func(r reference) bool { return strings.HasPrefix(g.meta.Model, r.model) })
+	if at < 0 {
 		return fmt.Errorf("model %s is not built yet", g.meta.Model)
 	}
-	c := ref.config(g.meta.Config)
-	b, err := backbone.New(ref.backbone, c)
-	if err != nil {
+	s := &subject{g: g, ref: references()[at]}
+	if err := s.load(); err != nil {
 		return err
 	}
-	var theta []float32
-	for _, p := range b.Params() {
-		values, _, err := g.get("param." + p.Name)
-		if err != nil {
-			return err
-		}
-		if len(values) != p.Size() {
-			return fmt.Errorf("param.%s has %d values; the model needs %v", p.Name, len(values), p.Shape)
-		}
-		theta = append(theta, float32s(values)...)
-	}
-	for _, index := range []string{"tod_index", "dow_index"} { // what input computes itself
-		if _, ok := g.arrays[index]; ok {
-			g.skip(index)
-		}
-	}
-	if err := g.checkForward(be, b, c, theta); err != nil {
+	if err := s.checkForward(be); err != nil {
 		return err
 	}
 	for _, target := range []string{"y", "y2"} {
 		if _, ok := g.arrays[target]; ok {
-			if err := g.checkLoss(be, b, c, theta, target); err != nil {
+			if err := s.checkLoss(be, target); err != nil {
 				return err
 			}
 		}
 	}
 	for name, settings := range g.meta.Optim {
-		if err := g.checkSteps(be, b, c, theta, name, settings); err != nil {
+		if err := s.checkSteps(be, name, settings); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (g *golden) checkForward(be compute.Backend, b backbone.Backbone, c backbone.Config, theta []float32) error {
-	s, err := g.sample("y", c.StepsPerDay)
+func (s *subject) load() (err error) {
+	if s.cfg, err = s.ref.config(s.g, s.g.meta.Config); err != nil {
+		return err
+	}
+	if s.model, err = backbone.New(s.ref.backbone, s.cfg); err != nil {
+		return err
+	}
+	var theta []float32
+	take := func(name string, size int) error {
+		values, shape, err := s.g.get(name)
+		if err != nil {
+			return err
+		}
+		if len(values) != size {
+			return fmt.Errorf("%s has %d values %v; the model needs %d", name, len(values), shape, size)
+		}
+		theta = append(theta, float32s(values)...)
+		return nil
+	}
+	for _, p := range s.model.Params() {
+		if err := take("param."+p.Name, p.Size()); err != nil {
+			return err
+		}
+	}
+	s.params = len(theta)
+	traits := s.model.Traits()
+	for _, b := range traits.Buffers {
+		if err := take("buffer."+b.Name, len(b.Values)); err != nil {
+			return err
+		}
+	}
+	s.theta = tensors.FromFlatDataAndDimensions(theta, len(theta))
+	for _, c := range traits.Constants {
+		s.constants = append(s.constants, tensors.FromFlatDataAndDimensions(c.Values, c.Shape...))
+	}
+	if s.x, err = s.array("x", 0); err != nil {
+		return err
+	}
+	if s.w, err = s.array("w", 0); err != nil {
+		return err
+	}
+	scaler, _, err := s.g.get("scaler")
 	if err != nil {
 		return err
 	}
-	out, err := graph.CallOnceN(be, func(theta, x, key *node) []*node {
-		eval, _ := backbone.NewPass(b, theta, nil)
-		train, _ := backbone.NewPass(b, theta, key)
-		return []*node{b.Forward(eval, s.input(x)), b.Forward(train, s.input(x))}
-	}, tensors.FromFlatDataAndDimensions(theta, len(theta)), s.x, []uint32{1, 2})
-	if err != nil {
-		return fmt.Errorf("forward: %w", err)
+	s.scaler = datasets.Scaler{Mean: scaler[0], Std: scaler[1]}
+	for _, index := range []string{"tod_index", "dow_index"} { // what input computes itself
+		if _, ok := s.g.arrays[index]; ok {
+			s.g.skip(index)
+		}
 	}
-	g.want("out_eval", flat(out[0]), 0)
-	g.want("out_train_nodropout", flat(out[1]), 0)
 	return nil
 }
 
-// checkLoss compares losses, and for the main target the gradients of the pooled and the weighted loss.
-func (g *golden) checkLoss(be compute.Backend, b backbone.Backbone, c backbone.Config, theta []float32, target string) error {
-	s, err := g.sample(target, c.StepsPerDay)
+// array is an array of the file without its last cut axes, which are of size 1.
+func (s *subject) array(name string, cut int) (*tensors.Tensor, error) {
+	values, shape, err := s.g.get(name)
+	if err != nil {
+		return nil, err
+	}
+	return tensors.FromFlatDataAndDimensions(float32s(values), shape[:len(shape)-cut]...), nil
+}
+
+// args are the inputs that all graphs begin with; pass takes them apart.
+func (s *subject) args(more ...any) []any {
+	args := []any{s.theta, s.x}
+	for _, c := range s.constants {
+		args = append(args, c)
+	}
+	return append(args, more...)
+}
+
+// pass builds the model's forecast [B,Q,N], in training mode if asked to, from the inputs of args. It returns the other inputs.
+func (s *subject) pass(in []*node, training bool) (forecast *node, p *backbone.Pass, parts, more []*node) {
+	theta, x, in := in[0], in[1], in[2:]
+	var key *node
+	if training {
+		key = graph.Const(x.Graph(), []uint32{1, 2})
+	}
+	p, parts = backbone.NewPass(s.model, theta, in[:len(s.constants)], key)
+	return s.model.Forward(p, s.ref.input(s.g, s.cfg, x)), p, parts, in[len(s.constants):]
+}
+
+// residuals compares with y [B,Q,N]; targets of 0 are missing.
+func (s *subject) residuals(forecast, y *node) loss.Residuals {
+	mask := graph.ConvertDType(graph.NotEqual(y, graph.ZerosLike(y)), y.DType())
+	return loss.New(forecast, y, mask, s.scaler, s.model.Traits().Raw)
+}
+
+func (s *subject) checkForward(be compute.Backend) error {
+	out, err := graph.CallOnceN(be, func(in []*node) []*node {
+		eval, _, _, _ := s.pass(in, false)
+		train, p, _, _ := s.pass(in, true)
+		return []*node{eval, train, p.Theta(graph.Slice(in[0], graph.AxisRange(0, s.params)))}
+	}, s.args()...)
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	s.g.want("out_eval", flat(out[0]), 0)
+	s.g.want("out_train_nodropout", flat(out[1]), 0)
+	after := backbone.Named(s.model, float32s(flat(out[2])))
+	for _, b := range s.model.Traits().Buffers {
+		s.g.want("bn_after."+b.Name, float64s(after[b.Name]), 0)
+	}
+	return nil
+}
+
+// checkLoss compares losses, and for the main target the gradients of the pooled and the weighted loss, all in training mode
+// without dropout.
+func (s *subject) checkLoss(be compute.Backend, target string) error {
+	y, err := s.array(target, 1)
 	if err != nil {
 		return err
 	}
 	run := func(name string, r loss.Reduction, weights *tensors.Tensor) ([][]float64, error) {
-		out, err := graph.CallOnceN(be, func(theta, x, y, w *node) []*node {
-			pass, parts := backbone.NewPass(b, theta, nil)
-			_, e := s.residuals(b, pass, x, y)
-			total := r.Loss(e, w)
+		out, err := graph.CallOnceN(be, func(in []*node) []*node {
+			forecast, _, parts, more := s.pass(in, true)
+			e := s.residuals(forecast, more[0])
+			total := r.Loss(e, more[1])
 			perNode := graph.Div(graph.ReduceSum(e.Abs, 1), graph.MaxScalar(graph.ReduceSum(e.Mask, 1), 1))
 			return append([]*node{total, e.Level(), perNode}, graph.Gradient(total, parts...)...)
-		}, tensors.FromFlatDataAndDimensions(theta, len(theta)), s.x, s.y, weights)
+		}, s.args(y, weights)...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -207,9 +262,9 @@ func (g *golden) checkLoss(be compute.Backend, b backbone.Backbone, c backbone.C
 	if err != nil {
 		return err
 	}
-	g.want("loss_batch"+suffix, pooled[0], 0)
-	g.want("loss_sample"+suffix, pooled[1], 0)
-	g.want("err_sample_node"+suffix, pooled[2], 0)
+	s.g.want("loss_batch"+suffix, pooled[0], 0)
+	s.g.want("loss_sample"+suffix, pooled[1], 0)
+	s.g.want("err_sample_node"+suffix, pooled[2], 0)
 	if target != "y" {
 		return nil
 	}
@@ -217,10 +272,13 @@ func (g *golden) checkLoss(be compute.Backend, b backbone.Backbone, c backbone.C
 	if err != nil {
 		return err
 	}
-	g.want("loss_weighted", weighted[0], 0)
-	for i, p := range b.Params() {
-		g.want("grad."+p.Name, pooled[3+i], 0)
-		g.want("gradw."+p.Name, weighted[3+i], 0)
+	s.g.want("loss_weighted", weighted[0], 0)
+	for i, p := range s.model.Params() {
+		for prefix, values := range map[string][]float64{"grad.": pooled[3+i], "gradw.": weighted[3+i]} {
+			if _, ok := s.g.arrays[prefix+p.Name]; ok || !p.Unused {
+				s.g.want(prefix+p.Name, values, 0)
+			}
+		}
 	}
 	return nil
 }
@@ -258,7 +316,7 @@ func (o optimSettings) config(name string, clip float64) optim.Config {
 }
 
 // checkSteps repeats three optimiser steps on the same batch, gradient clipped at 5.
-func (g *golden) checkSteps(be compute.Backend, b backbone.Backbone, c backbone.Config, theta []float32, name string, settings json.RawMessage) error {
+func (s *subject) checkSteps(be compute.Backend, name string, settings json.RawMessage) error {
 	var o optimSettings
 	if err := json.Unmarshal(settings, &o); err != nil {
 		return fmt.Errorf("optimiser %s: %w", name, err)
@@ -267,49 +325,51 @@ func (g *golden) checkSteps(be compute.Backend, b backbone.Backbone, c backbone.
 	if err := cfg.Check(); err != nil {
 		return err
 	}
-	s, err := g.sample("y", c.StepsPerDay)
+	y, err := s.array("y", 1)
 	if err != nil {
 		return err
 	}
 	exec, err := graph.NewExec(be, func(in []*node) []*node {
-		theta, hyper, x, y, slots := in[0], in[1], in[2], in[3], in[4:]
-		pass, parts := backbone.NewPass(b, theta, nil)
-		_, e := s.residuals(b, pass, x, y)
-		total := loss.Reduction{}.Loss(e, graph.OnesLike(e.Sum))
-		newTheta, newSlots, norm := cfg.Update(theta, concatenate(graph.Gradient(total, parts...)), slots, hyper, backbone.Parts(b))
-		return append([]*node{total, norm, newTheta}, newSlots...)
+		forecast, p, parts, more := s.pass(in, true)
+		y, hyper, slots := more[0], more[1], more[2:]
+		total := loss.Reduction{}.Loss(s.residuals(forecast, y), graph.OnesLike(graph.ReduceSum(y, 1, 2)))
+		params := graph.Slice(in[0], graph.AxisRange(0, s.params))
+		params, slots, norm := cfg.Update(params, concatenate(graph.Gradient(total, parts...)), slots, hyper, backbone.Parts(s.model))
+		return append([]*node{total, norm, p.Theta(params)}, slots...)
 	})
 	if err != nil {
 		return err
 	}
 	defer exec.Finalize()
-	state := []any{tensors.FromFlatDataAndDimensions(theta, len(theta))}
+	var slots []any
 	for range cfg.Slots() {
-		state = append(state, tensors.FromFlatDataAndDimensions(make([]float32, len(theta)), len(theta)))
+		slots = append(slots, tensors.FromFlatDataAndDimensions(make([]float32, s.params), s.params))
 	}
-	var losses, norms, after []float64
+	var losses, norms []float64
+	var after map[string][]float32
+	args := s.args()
 	for step := range 4 {
 		hyper := cfg.Hyper(cfg.LR, step+1)
-		out, err := exec.Call(append([]any{state[0], float32s(hyper[:]), s.x, s.y}, state[1:]...)...)
+		out, err := exec.Call(append(append(slices.Clone(args), y, float32s(hyper[:])), slots...)...)
 		if err != nil {
 			return fmt.Errorf("optimiser %s: %w", name, err)
 		}
 		losses = append(losses, flat(out[0])...)
 		if step < 3 {
 			norms = append(norms, flat(out[1])...)
-			after = flat(out[2])
-			for i := range state {
-				state[i] = out[2+i]
+			after = backbone.Named(s.model, float32s(flat(out[2])))
+			args[0] = out[2]
+			for i := range slots {
+				slots[i] = out[3+i]
 			}
 		}
 	}
-	g.want("loss."+name, losses, 0)
-	if _, ok := g.arrays["gradnorm."+name]; ok {
-		g.want("gradnorm."+name, norms, 0)
+	s.g.want("loss."+name, losses, 0)
+	if _, ok := s.g.arrays["gradnorm."+name]; ok {
+		s.g.want("gradnorm."+name, norms, 0)
 	}
-	for _, p := range b.Params() {
-		g.want("after."+name+"."+p.Name, after[:p.Size()], 0)
-		after = after[p.Size():]
+	for _, p := range s.model.Params() {
+		s.g.want("after."+name+"."+p.Name, float64s(after[p.Name]), 0)
 	}
 	return nil
 }
@@ -329,15 +389,18 @@ func float32s(v []float64) []float32 {
 	return out
 }
 
-// flat copies a result to the host.
-func flat(t *tensors.Tensor) []float64 {
-	if t.DType() == dtypes.Float64 {
-		return tensors.MustCopyFlatData[float64](t)
-	}
-	v := tensors.MustCopyFlatData[float32](t)
+func float64s(v []float32) []float64 {
 	out := make([]float64, len(v))
 	for i, x := range v {
 		out[i] = float64(x)
 	}
 	return out
+}
+
+// flat copies a result to the host.
+func flat(t *tensors.Tensor) []float64 {
+	if t.DType() == dtypes.Float64 {
+		return tensors.MustCopyFlatData[float64](t)
+	}
+	return float64s(tensors.MustCopyFlatData[float32](t))
 }

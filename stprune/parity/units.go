@@ -249,7 +249,7 @@ func (g *golden) checkMetrics(be compute.Backend) error {
 			}
 		}
 		out, err := graph.CallOnceN(be, func(pred, y, mask *node) []*node {
-			e := loss.New(pred, y, mask, datasets.Scaler{Std: 1})
+			e := loss.New(pred, y, mask, datasets.Scaler{Std: 1}, true)
 			return []*node{e.Sums(graph.OnesLike(e.Sum))}
 		}, tensor(pred, true, shape...), tensor(y, true, shape...), tensor(mask, true, shape...))
 		if err != nil {

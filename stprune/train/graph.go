@@ -16,6 +16,7 @@ type layout struct {
 	history, horizon, nodes, stepsPerDay int
 	scaler                               datasets.Scaler
 	missing                              float32 // value of missing entries in the resident series
+	raw                                  bool    // the backbone takes raw values
 	missingIsZ0                          bool    // feed missing inputs as z-score 0 instead of the missing value's own z-score
 }
 
@@ -56,20 +57,27 @@ func (l layout) gather(r resident, starts, units *node) batch {
 	}
 
 	input := part(0, l.history)
-	z := graph.DivScalar(graph.AddScalar(input, -l.scaler.Mean), l.scaler.Std)
+	z := input
+	if !l.raw {
+		z = graph.DivScalar(graph.AddScalar(input, -l.scaler.Mean), l.scaler.Std)
+	}
 	if l.missingIsZ0 {
 		z = graph.Where(measured(input), z, graph.ZerosLike(z))
 	}
-	past := graph.Reshape(graph.Slice(times, graph.AxisRange(), graph.AxisRange(0, l.history)), b, l.history, 1)
-	tod, dow := graph.Gather(r.tod, past), graph.Gather(r.dow, past)
+	calendar := func(from, to int) (tod, dow *node) {
+		at := graph.Reshape(graph.Slice(times, graph.AxisRange(), graph.AxisRange(from, to)), b, to-from, 1)
+		return graph.Gather(r.tod, at), graph.Gather(r.dow, at)
+	}
+	tod, dow := calendar(0, l.history)
+	futureTod, futureDow := calendar(l.history, w)
 	target := part(l.history, w)
 	out := batch{
 		in: backbone.Input{
 			Value:    z,
 			Tod:      graph.DivScalar(graph.ConvertDType(tod, z.DType()), float64(l.stepsPerDay)),
 			Dow:      graph.ConvertDType(dow, z.DType()),
-			TodIndex: tod,
-			DowIndex: dow,
+			TodIndex: tod, DowIndex: dow,
+			FutureTod: futureTod, FutureDow: futureDow,
 		},
 		target: target,
 		mask:   graph.ConvertDType(measured(target), z.DType()),

@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/backbone"
 )
 
 // stateFormat is raised when the layout of a saved state changes.
@@ -105,9 +106,10 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 		return fmt.Errorf("saved state: %d parameters and %d optimiser vectors; this model has %d and %d; it belongs to another run",
 			st.Parameters, head.Slots, t.state.Parameters, len(t.slots))
 	}
-	size := 4 * (1 + head.Slots) * st.Parameters
+	whole := t.theta.Shape().Size() // parameters and buffers
+	size := 4 * (whole + head.Slots*st.Parameters)
 	if head.Best {
-		size += 4 * st.Parameters
+		size += 4 * whole
 	}
 	per := 0
 	if head.Plan && !head.All {
@@ -130,14 +132,14 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 		rest = rest[4*n:]
 		return v
 	}
-	theta := floats(st.Parameters)
+	theta := floats(whole)
 	var slots [][]float32
 	for range head.Slots {
 		slots = append(slots, floats(st.Parameters))
 	}
 	var best []float32
 	if head.Best {
-		best = floats(st.Parameters)
+		best = floats(whole)
 	}
 	if err := t.pruner.UnmarshalBinary(rest[:head.Pruner]); err != nil {
 		return fmt.Errorf("saved state: %w", err)
@@ -168,8 +170,8 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// Named returns the model's parameters by their reference names, flattened in the reference's layout: the best-validation ones,
-// or the current ones before the first validation.
+// Named returns the model's parameters and buffers by their reference names, flattened in the reference's layout: those of the
+// best validation, or the current ones before the first.
 func (t *Trainer) Named() (map[string][]float32, error) {
 	theta := t.best
 	if theta == nil {
@@ -178,9 +180,5 @@ func (t *Trainer) Named() (map[string][]float32, error) {
 			return nil, fmt.Errorf("reading the parameters: %w", brief(err))
 		}
 	}
-	out := map[string][]float32{}
-	for _, p := range t.model.Params() {
-		out[p.Name], theta = theta[:p.Size()], theta[p.Size():]
-	}
-	return out, nil
+	return backbone.Named(t.model, theta), nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,10 +60,11 @@ type Trainer struct {
 	pruner  stprune.Pruner
 
 	resident  []*tensors.Tensor // values, tod, dow
+	constants []*tensors.Tensor // of the backbone
 	laplacian *tensors.Tensor   // [N,N] or nil
-	theta     *tensors.Tensor   // [P]
+	theta     *tensors.Tensor   // [P+K] parameters, then the backbone's buffers
 	slots     []*tensors.Tensor // optimiser state, each [P]
-	best      []float32         // [P] parameters of the best validation; nil before the first
+	best      []float32         // [P+K] of the best validation; nil before the first
 
 	step, eval *graph.Exec
 	compiled   map[string]time.Duration // per executable and batch size
@@ -196,22 +198,26 @@ func New(be compute.Backend, s *datasets.Series, w *datasets.Windows, c Config, 
 		c.PrunedBatch = c.Batch
 	}
 	steps := s.Calendar.StepsPerDay()
-	model, err := backbone.New(c.Backbone, backbone.Config{Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: steps, Options: c.Options})
+	model, err := backbone.New(c.Backbone, backbone.Config{Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: steps, Graph: s.Graph, Options: c.Options})
 	if err != nil {
 		return nil, err
 	}
-	if c.Unit == Pair && !model.PairWise() {
+	traits := model.Traits()
+	if c.Unit == Pair && !traits.PairWise {
 		return nil, fmt.Errorf("train.unit = pair: backbone %s mixes nodes and needs whole windows; set train.unit = %q", c.Backbone, Window)
 	}
 	t := &Trainer{
 		cfg: c, backend: be, model: model, windows: w, pruner: p,
 		layout: layout{
-			history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: steps, scaler: w.Scaler,
+			history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: steps, scaler: w.Scaler, raw: traits.Raw,
 		},
 		compiled: map[string]time.Duration{},
 		state:    state{BestMAE: math.Inf(1), Parameters: backbone.ParamCount(model)},
 	}
 	t.putSeries(s)
+	for _, x := range traits.Constants {
+		t.constants = append(t.constants, tensors.FromFlatDataAndDimensions(x.Values, x.Shape...))
+	}
 	theta := backbone.Init(model, stprune.Stream(c.Seed, "init", 0))
 	t.setParameters(theta, nil)
 
@@ -251,13 +257,13 @@ func (t *Trainer) putSeries(s *datasets.Series) {
 	}
 }
 
-// setParameters replaces theta and the optimiser's slots (nil: zeros).
+// setParameters replaces theta [P+K] and the optimiser's slots (nil: zeros).
 func (t *Trainer) setParameters(theta []float32, slots [][]float32) {
 	release(append(t.slots, t.theta))
 	t.theta = tensors.FromFlatDataAndDimensions(theta, len(theta))
 	t.slots = nil
 	for i := range t.cfg.Optim.Slots() {
-		values := make([]float32, len(theta))
+		values := make([]float32, t.state.Parameters)
 		if slots != nil {
 			copy(values, slots[i])
 		}
@@ -276,12 +282,31 @@ func release(ts []*tensors.Tensor) {
 
 // Close frees what the trainer holds on the device.
 func (t *Trainer) Close() {
-	release(append(append(t.slots, t.theta, t.laplacian), t.resident...))
+	release(slices.Concat(t.slots, t.resident, t.constants, []*tensors.Tensor{t.theta, t.laplacian}))
 	t.step.Finalize()
 	t.eval.Finalize()
 }
 
-// stepGraph: inputs theta, slots…, hyper, key, starts, weights, [nodes], values, tod, dow, [laplacian];
+// fixed are the inputs that stay on the device, the last of every graph: values, tod, dow, constants…, [laplacian].
+func (t *Trainer) fixed() []*tensors.Tensor {
+	all := slices.Concat(t.resident, t.constants)
+	if t.laplacian != nil {
+		all = append(all, t.laplacian)
+	}
+	return all
+}
+
+// takeFixed takes them apart again.
+func (t *Trainer) takeFixed(in []*node) (r resident, constants []*node, laplacian *node) {
+	r = resident{in[0], in[1], in[2]}
+	constants = in[3 : 3+len(t.constants)]
+	if t.laplacian != nil {
+		laplacian = in[3+len(t.constants)]
+	}
+	return r, constants, laplacian
+}
+
+// stepGraph: inputs theta, slots…, hyper, key, starts, weights, [nodes], fixed…;
 // outputs theta, slots…, loss, gradient norm, stats.
 func (t *Trainer) stepGraph(in []*node) []*node {
 	next := func() *node { x := in[0]; in = in[1:]; return x }
@@ -295,34 +320,28 @@ func (t *Trainer) stepGraph(in []*node) []*node {
 	if t.cfg.Unit == Pair {
 		units = next()
 	}
-	r := resident{next(), next(), next()}
-	var laplacian *node
-	if t.laplacian != nil {
-		laplacian = next()
-	}
+	r, constants, laplacian := t.takeFixed(in)
 
 	b := t.layout.gather(r, starts, units)
-	pass, parts := backbone.NewPass(t.model, theta, key)
-	e := loss.New(t.model.Forward(pass, b.in), b.target, b.mask, t.layout.scaler)
+	pass, parts := backbone.NewPass(t.model, theta, constants, key)
+	e := loss.New(t.model.Forward(pass, b.in), b.target, b.mask, t.layout.scaler, t.layout.raw)
 	total := t.cfg.Loss.Loss(e, weights)
 	gradients := graph.Gradient(total, parts...)
 	for i, g := range gradients {
 		gradients[i] = graph.Reshape(g, g.Shape().Size())
 	}
-	theta, slots, norm := t.cfg.Optim.Update(theta, graph.Concatenate(gradients, 0), slots, hyper, backbone.Parts(t.model))
-	return append(append([]*node{theta}, slots...), total, norm, e.Stats(laplacian))
+	params := graph.Slice(theta, graph.AxisRange(0, t.state.Parameters))
+	params, slots, norm := t.cfg.Optim.Update(params, graph.Concatenate(gradients, 0), slots, hyper, backbone.Parts(t.model))
+	return append(append([]*node{pass.Theta(params)}, slots...), total, norm, e.Stats(laplacian))
 }
 
-// evalGraph: inputs theta, starts, weights, values, tod, dow, [laplacian]; outputs sums [Q, loss.NumSums], stats [B, NumStats].
+// evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums], stats [B, NumStats].
 func (t *Trainer) evalGraph(in []*node) []*node {
-	theta, starts, weights, r := in[0], in[1], in[2], resident{in[3], in[4], in[5]}
-	var laplacian *node
-	if t.laplacian != nil {
-		laplacian = in[6]
-	}
+	theta, starts, weights := in[0], in[1], in[2]
+	r, constants, laplacian := t.takeFixed(in[3:])
 	b := t.layout.gather(r, starts, nil)
-	pass, _ := backbone.NewPass(t.model, theta, nil)
-	e := loss.New(t.model.Forward(pass, b.in), b.target, b.mask, t.layout.scaler)
+	pass, _ := backbone.NewPass(t.model, theta, constants, nil)
+	e := loss.New(t.model.Forward(pass, b.in), b.target, b.mask, t.layout.scaler, t.layout.raw)
 	return []*node{e.Sums(weights), e.Stats(laplacian)}
 }
 
@@ -588,13 +607,8 @@ func (t *Trainer) trainStep(f *feed, rate float64) (float64, stprune.Stats, erro
 	}
 	defer release(own)
 	args := []any{t.theta}
-	for _, group := range [][]*tensors.Tensor{t.slots, own, t.resident} {
-		for _, x := range group {
-			args = append(args, x)
-		}
-	}
-	if t.laplacian != nil {
-		args = append(args, t.laplacian)
+	for _, x := range slices.Concat(t.slots, own, t.fixed()) {
+		args = append(args, x)
 	}
 	if err := t.compile("training step", t.step, args); err != nil {
 		return 0, nil, err
@@ -664,12 +678,9 @@ func (t *Trainer) evaluate(ctx context.Context, theta *tensors.Tensor, starts []
 func (t *Trainer) evalStep(theta *tensors.Tensor, starts []int32, weights []float32, perWindow bool) (sums, stats []float32, err error) {
 	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
 	defer release(own)
-	args := []any{theta, own[0], own[1]}
-	for _, x := range t.resident {
+	args := []any{theta}
+	for _, x := range slices.Concat(own, t.fixed()) {
 		args = append(args, x)
-	}
-	if t.laplacian != nil {
-		args = append(args, t.laplacian)
 	}
 	if err := t.compile("evaluation", t.eval, args); err != nil {
 		return nil, nil, err
