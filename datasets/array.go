@@ -227,6 +227,9 @@ func (s *arrayStream) read(to []float64) (int, error) {
 	}
 	raw := s.raw[:len(to)*s.width]
 	if _, err := io.ReadFull(s.in, raw); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // the elements are not all read
+		}
 		return 0, fmt.Errorf("the data end early: %w", err)
 	}
 	for i := range to {
