@@ -220,7 +220,7 @@ func printCard(w io.Writer, dir string, c datasets.Card) {
 		line("missing", "%.4g %%, as NaN or %g", 100*c.MissingShare, marked)
 	}
 	if c.Edges > 0 {
-		line("graph", "%d edges", c.Edges)
+		line("graph", "edges: %d", c.Edges)
 	} else {
 		line("graph", "none")
 	}
