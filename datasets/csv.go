@@ -50,6 +50,11 @@ func parseCSV(in *records) (*table, error) {
 	if len(first) == 0 {
 		return nil, errors.New("the file is empty")
 	}
+	for _, separator := range []string{";", "\t"} {
+		if cells := first[0].cells; len(cells) == 1 && strings.Contains(cells[0], separator) {
+			return nil, fmt.Errorf("line 1 has no comma, but %q; columns must be separated by commas", separator)
+		}
+	}
 	p := &csvParser{table: &table{}}
 	if isHeader(first) {
 		p.header, first = first[0].cells, first[1:]

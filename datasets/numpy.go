@@ -57,7 +57,7 @@ func readNPZ(ctx context.Context, path string, o ImportOptions) (*table, error) 
 	if err != nil {
 		return nil, err
 	}
-	return t, z.rescale(t, key, o.Channel)
+	return t, z.rescale(t, key, o)
 }
 
 // choose finds the array that was asked for, the only one, or data.
@@ -86,8 +86,13 @@ func (z *npz) progress(p Progress) func(done, total int64) {
 }
 
 // rescale undoes the normalisation of LargeST's files, which hold (x − mean) / std in channel 0, with mean and std beside it.
-func (z *npz) rescale(t *table, key string, channel int) error {
-	if key != "data" || channel != 0 || !z.has("mean", "std") {
+// Who names the key gets the array as it is.
+func (z *npz) rescale(t *table, key string, o ImportOptions) error {
+	if key != "data" || o.Channel != 0 || !z.has("mean", "std") {
+		return nil
+	}
+	if o.Key != "" {
+		t.Remarks = append(t.Remarks, "its values are normalised, with mean and std beside them in the file; to have raw units, leave --key out")
 		return nil
 	}
 	var scale [2]float64

@@ -399,6 +399,7 @@ func TestImportRefuses(t *testing.T) {
 		{"empty line", "a.csv", "x\n1\n\n3\n", ImportOptions{}, []string{"line 3 is empty"}},
 		{"index breaks off", "a.csv", ",x\n0,1\n1,1\n5,3\n", ImportOptions{}, []string{"line 4", `"5"`, "2 expected"}},
 		{"quote", "a.csv", "time,a\n2021-01-01,\"1\n", ImportOptions{}, []string{"line"}},
+		{"semicolons", "a.csv", "time;a;b\n2021-01-01;1;2\n", ImportOptions{}, []string{`";"`, "commas"}},
 		{"time alone", "a.csv", "time\n2021-01-01\n", ImportOptions{}, []string{"no column of values"}},
 		{"no start", "a.csv", "a,b\n1,2\n", ImportOptions{Step: time.Hour}, []string{"--start"}},
 		{"no step", "a.csv", "a,b\n1,2\n", ImportOptions{Start: s.Calendar.Start}, []string{"--step"}},
@@ -513,6 +514,45 @@ func TestImportCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		everyCut(t, []byte(whole), name, func(path string) error { _, err := Import(t.Context(), path, o); return err })
+	}
+}
+
+// The key data takes LargeST's array as it is.
+func TestNormalisedByKey(t *testing.T) {
+	path := filepath.Join(files(t, map[string]string{"a.npz": string(npzOf(zip.Deflate, member{"data", npyOf("<f4", false, []int{2, 1, 1}, []float64{-1, 1})},
+		member{"mean", npyOf("<f4", false, nil, []float64{60})}, member{"std", npyOf("<f4", false, nil, []float64{8})}))}), "a.npz")
+	for key, want := range map[string]float32{"": 68, "data": 1} {
+		said := ""
+		s, err := Import(t.Context(), path, ImportOptions{Key: key, Step: time.Hour, Start: twin().Calendar.Start, Remark: func(r string) { said += r }})
+		if err != nil || s.Values[1] != want || !strings.Contains(said, "normalised") {
+			t.Errorf("key %q: %v, %v, %s", key, s, err, said)
+		}
+	}
+}
+
+// BasicTS keeps its graph beside the values, with or without ids.
+func TestBasicTSGraph(t *testing.T) {
+	matrix, err := os.ReadFile(filepath.Join("testdata", "matrix-4.pkl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		pickle string
+		nodes  []string
+	}{{python2(), []string{"a", "b", "c"}}, {string(matrix), []string{"0", "1", "2"}}} {
+		dir := files(t, map[string]string{"desc.json": `{"shape": [2, 3, 1], "frequency_minutes": 15}`, "data.dat": strings.Repeat("\x00", 24), "adj_mx.pkl": c.pickle})
+		s, err := Import(t.Context(), dir, ImportOptions{Start: twin().Calendar.Start})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !slices.Equal(s.Nodes, c.nodes) || s.Graph == nil || len(s.Graph.Edges) != 5 || s.Calendar.Step != 15*time.Minute {
+			t.Errorf("%v, %+v, %s", s.Nodes, s.Graph, s.Calendar.Step)
+		}
+	}
+	dir := files(t, map[string]string{"desc.json": `{"shape": [2, 2, 1]}`, "data.dat": strings.Repeat("\x00", 16), "adj_mx.pkl": string(matrix)})
+	if _, err := Import(t.Context(), dir, ImportOptions{}); err == nil || !strings.Contains(err.Error(), "adj_mx.pkl") || !strings.Contains(err.Error(), "2 nodes") {
+		t.Errorf("a graph of others: %v", err)
 	}
 }
 
