@@ -64,8 +64,13 @@ type Train struct {
 	Unit          string `toml:"unit"`           // "window" or "pair" (one node of a window); default "window"
 	ValidateEvery int    `toml:"validate_every"` // epochs; the last one is always validated; default 1
 	Seed          uint64 `toml:"seed"`           // of initialisation, order and dropout; default 1
-	LossBySample  bool   `toml:"loss_by_sample"` // mean of the samples' masked means instead of the pooled masked mean; default false
-	LossPerBatch  bool   `toml:"loss_per_batch"` // divide by the number of units instead of the sum of weights; default false
+	Patience      int    `toml:"patience"`       // epochs without a better validation after which the run ends; default 0, none
+
+	Loss         string  `toml:"loss"`           // "mae" or "huber"; default "mae"
+	HuberDelta   float64 `toml:"huber_delta"`    // raw units; default 1
+	LossUnmasked bool    `toml:"loss_unmasked"`  // train on missing targets as if the marking value were measured; default false
+	LossBySample bool    `toml:"loss_by_sample"` // mean of the samples' masked means instead of the pooled masked mean; default false
+	LossPerBatch bool    `toml:"loss_per_batch"` // divide by the number of units instead of the sum of weights; default false
 }
 
 // Prune is a method of [stprune.Methods] and its settings. Four of them have defaults of their own here: Epochs must stay 0,
@@ -90,9 +95,10 @@ func DefaultSpec() Spec {
 		Model:    Model{Backbone: "stid", Options: map[string]any{}},
 		Optim:    optim.Default(),
 		Schedule: optim.Schedule{Kind: "constant", By: "step", Milestones: []int{}, Gamma: 0.1},
-		Train:    Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Seed: 1},
-		Prune:    Prune{Method: "full", Config: prune},
-		Backend:  Backend{Name: "auto"},
+		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Seed: 1,
+			Loss: "mae", HuberDelta: 1},
+		Prune:   Prune{Method: "full", Config: prune},
+		Backend: Backend{Name: "auto"},
 	}
 }
 
@@ -209,7 +215,7 @@ func (s Spec) Check() error {
 	}{
 		{"data.history", s.Data.History, 1}, {"data.horizon", s.Data.Horizon, 1},
 		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
-		{"train.validate_every", s.Train.ValidateEvery, 1}, {"prune.min_units", s.Prune.MinUnits, 0},
+		{"train.validate_every", s.Train.ValidateEvery, 1}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
 	} {
 		if c.value < c.least || c.value > math.MaxInt32 {
 			return fmt.Errorf("%s = %d; want a whole number from %d to %d", c.key, c.value, c.least, math.MaxInt32)
@@ -249,6 +255,12 @@ func (s Spec) Check() error {
 	}
 	if s.Train.Unit != train.Window && s.Train.Unit != train.Pair {
 		return fmt.Errorf("train.unit = %q; choose %q or %q", s.Train.Unit, train.Window, train.Pair)
+	}
+	if s.Train.Loss != "mae" && s.Train.Loss != "huber" {
+		return fmt.Errorf("train.loss = %q; choose mae or huber", s.Train.Loss)
+	}
+	if d := s.Train.HuberDelta; !(d > 0) || math.IsInf(d, 0) {
+		return fmt.Errorf("train.huber_delta = %v; want a number above 0, in the data's unit", d)
 	}
 	if err := s.Optim.Check(); err != nil {
 		return err
@@ -309,15 +321,19 @@ func (s Spec) pruning() stprune.Config {
 
 // training is the trainer's part; prunedBatch is the batch of pruned epochs.
 func (s Spec) training(prunedBatch int) train.Config {
+	reduction := loss.Reduction{BySample: s.Train.LossBySample, PerBatch: s.Train.LossPerBatch, Unmasked: s.Train.LossUnmasked}
+	if s.Train.Loss == "huber" {
+		reduction.Huber = s.Train.HuberDelta
+	}
 	return train.Config{
 		Backbone: s.Model.Backbone, Options: s.Model.Options,
 		Optim: s.Optim, Schedule: s.Schedule,
 		Unit: s.Train.Unit, Epochs: s.Train.Epochs,
 		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
-		ValidateEvery: s.Train.ValidateEvery,
-		Loss:          loss.Reduction{BySample: s.Train.LossBySample, PerBatch: s.Train.LossPerBatch},
-		GraphStats:    s.Prune.Method == "st-prune" && s.Prune.Score == "complexity" && s.Prune.LambdaG != 0,
-		Seed:          s.Train.Seed,
+		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience,
+		Loss:       reduction,
+		GraphStats: s.Prune.Method == "st-prune" && s.Prune.Score == "complexity" && s.Prune.LambdaG != 0,
+		Seed:       s.Train.Seed,
 	}
 }
 
@@ -342,6 +358,9 @@ func (s Spec) meaning() Spec {
 				s.Model.Options[key] = int64(v)
 			}
 		}
+	}
+	if s.Train.Loss != "huber" {
+		s.Train.HuberDelta = 0
 	}
 	o := &s.Optim
 	if o.Name == "sgd" || o.Name == "adam" || o.Name == "adamw" {

@@ -84,6 +84,9 @@ func TestCheckNamesKey(t *testing.T) {
 	for setting, want := range map[string]string{
 		"data.history=0":             "data.history",
 		"data.split=[6,2]":           "data.split",
+		"train.loss=mse":             "train.loss",
+		"train.huber_delta=0":        "train.huber_delta",
+		"train.patience=-1":          "train.patience",
 		"data.split=[6,2,0]":         "data.split",
 		"data.split=[6,2,nan]":       "data.split",
 		"data.dates=[2017-05-01]":    "data.dates",
@@ -117,6 +120,7 @@ func TestEqualMeaningEqualID(t *testing.T) {
 		{"", "data.name=x", "data.name=/data/x"},
 		{"", "data.split=[6,2,2]", "data.split=[3,1,1]"},
 		{"", "model.options.node_dim=32", "model.options.node_dim=32.0"},
+		{"", "train.huber_delta=1", "train.huber_delta=2"},
 		{"optim.name=sgd", "optim.beta1=0.8", "optim.eps=1"},
 		{"optim.name=adam", "optim.momentum=0.8", "optim.nesterov=true"},
 		{"schedule.kind=cosine", "schedule.gamma=0.5", "schedule.milestones=[3]"},
@@ -139,7 +143,7 @@ func TestEqualMeaningEqualID(t *testing.T) {
 // Every other key changes the id.
 func TestEveryKeyCounts(t *testing.T) {
 	base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune", "optim.name=muon", "schedule.kind=multistep",
-		"schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step")
+		"schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step", "train.loss=huber")
 	silent := map[string]string{ // and what makes them count
 		"name": "", "notes": "", "data.name": "", "prune.epochs": "",
 		"schedule.floor": "schedule.kind=cosine", "prune.epsilon": "prune.score=coherence", "prune.alpha": "prune.selector=top+rest",
@@ -193,7 +197,7 @@ func TestEveryKeyCounts(t *testing.T) {
 
 // Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
 func TestIDStaysTheSame(t *testing.T) {
-	const want = "c005ac0028d05b60"
+	const want = "0660adc567a9a66e"
 	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
 		t.Errorf("id %s, want %s", got, want)
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	PrunedBatch   int // units per step in pruned epochs; 0: as Batch
 	EvalBatch     int // windows per evaluation step
 	ValidateEvery int // epochs; the last epoch is always validated
+	Patience      int // epochs without a better validation after which training ends; 0: never
 
 	Loss       loss.Reduction
 	GraphStats bool // measure graph roughness; needs a graph
@@ -166,7 +167,7 @@ func (c Config) check(s *datasets.Series, w *datasets.Windows) error {
 		key   string
 		value int
 		least int
-	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 1}} {
+	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 1}, {"patience", c.Patience, 0}} {
 		if v.value < v.least {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
@@ -179,6 +180,9 @@ func (c Config) check(s *datasets.Series, w *datasets.Windows) error {
 		}
 	default:
 		return fmt.Errorf("train.unit %q is unknown; choose %s or %s", c.Unit, Window, Pair)
+	}
+	if c.Loss.Unmasked && s.Missing != s.Missing {
+		return fmt.Errorf("the unmasked loss trains on the value that marks missing targets, but series %q marks them by NaN; import it with --missing 0 or mask the loss", s.Name)
 	}
 	if c.GraphStats && s.Graph == nil {
 		return fmt.Errorf("graph roughness needs a graph, but series %q has none; import it with --graph or set the term's factor to 0", s.Name)
@@ -422,7 +426,7 @@ func (t *Trainer) PlannedSteps() int {
 // state ready to be saved by [Trainer.MarshalBinary].
 func (t *Trainer) Run(ctx context.Context, ev Events) error {
 	planned := t.PlannedSteps()
-	for t.state.Epoch < t.cfg.Epochs {
+	for t.state.Epoch < t.cfg.Epochs && !t.outOfPatience() {
 		report, err := t.epoch(ctx, ev, planned)
 		if err != nil {
 			return err
@@ -434,6 +438,10 @@ func (t *Trainer) Run(ctx context.Context, ev Events) error {
 		}
 	}
 	return nil
+}
+
+func (t *Trainer) outOfPatience() bool {
+	return t.cfg.Patience > 0 && t.state.BestEpoch > 0 && t.state.Epoch-t.state.BestEpoch >= t.cfg.Patience
 }
 
 func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochReport, error) {

@@ -322,3 +322,27 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		}
 	}
 }
+
+func TestPatienceEndsTraining(t *testing.T) {
+	c := config()
+	c.Epochs, c.Patience = 40, 2
+	c.Optim.LR = 1e-12 // nothing gets better after the first epoch
+	tr := trainer(t, open(t, "go"), c, false, full)
+	epochs := 0
+	if err := tr.Run(t.Context(), Events{Epoch: func(EpochReport) error { epochs++; return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	if best := tr.BestEpoch(); epochs != best+2 || epochs == c.Epochs {
+		t.Errorf("training ended after epoch %d, the best was %d; want two more", epochs, best)
+	}
+}
+
+func TestUnmaskedLossNeedsAValue(t *testing.T) {
+	s, w := ramp(t, true)
+	s.Missing = datasets.NoMissing()
+	c := config()
+	c.Loss.Unmasked = true
+	if _, err := New(open(t, "go"), s, w, c, full(c.Units(s, w))); err == nil {
+		t.Error("missing targets without a value were accepted")
+	}
+}
