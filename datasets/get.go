@@ -48,6 +48,9 @@ func (d *downloader) dataset(ctx context.Context, e Entry, folder string, progre
 	downloads := filepath.Join(folder, downloadsFolder, e.Name)
 	for _, r := range e.Files {
 		if err := d.get(ctx, downloads, r, progress); err != nil {
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w; ask again later, or bring the file to %s by other means and ask again", err, downloads)
+			}
 			return nil, err
 		}
 	}

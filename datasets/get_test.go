@@ -91,7 +91,7 @@ func TestGetFails(t *testing.T) {
 		says   []string
 	}{
 		"another checksum": {func(e *Entry) { e.Files[2].Checksum = sum256(nil) }, []string{"g.csv", "checksum"}},
-		"absent":           {func(e *Entry) { e.Files[2].URL += "x" }, []string{"g.csv", "404"}},
+		"absent":           {func(e *Entry) { e.Files[2].URL += "x" }, []string{"g.csv", "404", "by other means"}},
 		"another size":     {func(e *Entry) { e.T++ }, []string{"120 steps × 9 nodes", "121 × 9", "stprune data import", "--channel 1"}},
 		"not readable":     {func(e *Entry) { e.key = "nothing" }, []string{"importing city", `no array "nothing"`}},
 		"bad entry":        {func(e *Entry) { e.graph = "x.csv" }, []string{"x.csv is not among its files"}},
@@ -119,6 +119,22 @@ func TestGetFails(t *testing.T) {
 		if _, err := quick().dataset(t.Context(), right, folder, nil); err != nil || asked("v.npz") != 1 {
 			t.Errorf("%s: asked again: %v; v.npz was asked for %d times", name, err, asked("v.npz"))
 		}
+	}
+}
+
+// A file that was brought by other means isn't downloaded.
+func TestGetWithoutNetwork(t *testing.T) {
+	e, asked := city(t)
+	folder := t.TempDir()
+	downloads := filepath.Join(folder, downloadsFolder, e.Name)
+	if err := os.MkdirAll(downloads, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(downloads, "g.csv"), []byte("from,to,weight\n410,52,0.5\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := quick().dataset(t.Context(), e, folder, nil); err != nil || asked("g.csv") != 0 {
+		t.Errorf("%v; g.csv was asked for %d times", err, asked("g.csv"))
 	}
 }
 
