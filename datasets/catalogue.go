@@ -139,7 +139,7 @@ func (e Entry) ImportCommand(dir string) string {
 		}
 		return s
 	}
-	words := []string{"stprune", "data", "import", quote(filepath.Join(dir, e.file)), "--name", e.Name, "--step", shortStep(e.Step), "--missing", e.missing}
+	words := []string{"stprune", "data", "import", quote(filepath.Join(dir, e.file)), "--name", e.Name, "--step", stepText(e.Step), "--missing", e.missing}
 	for _, f := range []struct{ flag, file string }{{"--graph", e.graph}, {"--coords", e.coords}, {"--node-ids", e.nodes}} {
 		if f.file != "" {
 			words = append(words, f.flag, quote(filepath.Join(dir, f.file)))
@@ -155,11 +155,6 @@ func (e Entry) ImportCommand(dir string) string {
 		words = append(words, "--start", e.start)
 	}
 	return strings.Join(append(words, "--unit", quote(e.Unit), "--licence", quote(e.Licence), "--source", quote(e.Source)), " ")
-}
-
-// shortStep is "5m" where [time.Duration.String] has "5m0s".
-func shortStep(d time.Duration) string {
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
 }
 
 // ByHandError says how to get a data set that no program can download.

@@ -21,7 +21,7 @@ type Learning struct {
 func LearningCurves(runs []Learning, unit string) (*Figure, error) {
 	p := newPlot("", "visits, epochs of the full data", "validation MAE"+inUnit(unit))
 	p.Add(newGrid())
-	f := &Figure{width: page * 0.75, height: 2.6 * vg.Inch}
+	f := &Figure{width: page, height: 2.7 * vg.Inch}
 	low, high := math.Inf(1), math.Inf(-1)
 	for i, r := range runs {
 		if len(r.Visits) != len(r.Error) {
