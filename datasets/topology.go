@@ -73,7 +73,9 @@ func power(p float64) func(degree float64) float64 {
 
 // Transition is D⁻¹W, the random walk along the edges: rows sum to 1, those of isolated nodes to 0. The walk against the edges
 // is that of [Graph.Reverse].
-func (g *Graph) Transition() []float64 { return g.scaled(power(-1), func(float64) float64 { return 1 }) }
+func (g *Graph) Transition() []float64 {
+	return g.scaled(power(-1), func(float64) float64 { return 1 })
+}
 
 // NormalisedAdjacency is D^(−1/2) W D^(−1/2). The code of Graph WaveNet transposes W here, so for a directed graph it has the
 // transpose of this matrix; the code of LargeST does not.
