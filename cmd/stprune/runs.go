@@ -85,13 +85,14 @@ func (c *runsListCmd) Run(parent *runsCmd) error {
 		return printJSON(os.Stdout, described)
 	}
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "run\tstatus\tepochs\ttest MAE\tseconds\tdata\tmethod\tname")
+	fmt.Fprintln(t, "run\tstatus\tepochs\ttest MAE\tRMSE\tMAPE\tvisits\tsteps\tseconds\tdata\tmethod\tname")
 	for i, d := range described {
-		s, mae, seconds := found[i].Spec, "", ""
-		if d.Result != nil {
-			mae, seconds = fmt.Sprintf("%.4f", d.Result.Test.Mean.MAE), fmt.Sprintf("%.1f", d.Result.Seconds.Total)
+		s, reached := found[i].Spec, "\t\t\t\t\t"
+		if r := d.Result; r != nil {
+			mean := r.Test.Mean
+			reached = fmt.Sprintf("%.4f\t%.4f\t%.2f %%\t%.2f\t%d\t%.1f", mean.MAE, mean.RMSE, 100*mean.MAPE, r.FullEpochs, r.Steps, r.Seconds.Total)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Status, len(d.Epochs), s.Train.Epochs, mae, seconds,
+		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", d.ID, d.Status, len(d.Epochs), s.Train.Epochs, reached,
 			oneLine(s.Data.Name), s.Prune.Method, oneLine(s.Name))
 	}
 	return t.Flush()

@@ -81,10 +81,11 @@ func printResult(w io.Writer, r *runs.Run, result *runs.Result) error {
 best validation   MAE %.4f in epoch %d of %d
 visits            %d windows × nodes, %.2f epochs of all data
 optimiser steps   %d
-seconds           %.1f: compile %.1f, steps %.1f, selection %.1f, evaluation %.1f, saving %.1f
+seconds           %.1f: compile %.1f, steps %.1f, selection %.2f, evaluation %.1f, saving %.1f
+peak memory       %d MB
 run               %s
 `, result.Validation.Mean.MAE, result.BestEpoch, result.Epochs, result.Visits, result.FullEpochs, result.Steps,
-		s.Total, s.Compile, s.Steps, s.Selection, s.Evaluation, s.Saving, r.Dir)
+		s.Total, s.Compile, s.Steps, s.Selection, s.Evaluation, s.Saving, result.PeakMemory>>20, r.Dir)
 	return err
 }
 

@@ -2,6 +2,7 @@ package run
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -68,4 +69,21 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// peakMemory is the largest resident size of this process so far in bytes; 0 where the system doesn't tell it.
+func peakMemory() int64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			var kilobytes int64
+			if _, err := fmt.Sscan(value, &kilobytes); err == nil {
+				return kilobytes << 10
+			}
+		}
+	}
+	return 0
 }

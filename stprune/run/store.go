@@ -117,6 +117,7 @@ type Result struct {
 	Validation loss.Metrics `json:"validation"`  // of the best epoch
 	Test       loss.Metrics `json:"test"`        // with the parameters of the best epoch
 	Seconds    Seconds      `json:"seconds"`
+	PeakMemory int64        `json:"peak_memory"` // bytes of the process that finished the run; 0 when unknown
 }
 
 // Seconds of a run, in all processes that saved an epoch of it.
