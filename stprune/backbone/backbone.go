@@ -90,7 +90,8 @@ type Input struct {
 // New makes the backbone called name.
 func New(name string, c Config) (Backbone, error) {
 	table := map[string]func(Config, *options) Backbone{
-		"stid": newSTID,
+		"staeformer": newSTAEformer,
+		"stid":       newSTID,
 	}
 	build, ok := table[name]
 	if !ok {
@@ -247,6 +248,22 @@ func fanIn(n int) func(*rand.Rand, []float32) { return uniform(1 / math.Sqrt(flo
 // xavier is PyTorch's xavier_uniform of a matrix [rows, cols].
 func xavier(rows, cols int) func(*rand.Rand, []float32) {
 	return uniform(math.Sqrt(6 / float64(rows+cols)))
+}
+
+// normal is N(0,1), PyTorch's default for embeddings.
+func normal(r *rand.Rand, v []float32) {
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+}
+
+// fill sets every value, as gains (1) and their biases (0) begin.
+func fill(value float32) func(*rand.Rand, []float32) {
+	return func(_ *rand.Rand, v []float32) {
+		for i := range v {
+			v[i] = value
+		}
+	}
 }
 
 // linear is x [..., in] times the transposed weight [out, in, ...] plus bias [out].
