@@ -90,6 +90,7 @@ type Input struct {
 // New makes the backbone called name.
 func New(name string, c Config) (Backbone, error) {
 	table := map[string]func(Config, *options) Backbone{
+		"opencity":   newOpenCity,
 		"staeformer": newSTAEformer,
 		"stid":       newSTID,
 	}
@@ -266,14 +267,16 @@ func fill(value float32) func(*rand.Rand, []float32) {
 	}
 }
 
-// linear is x [..., in] times the transposed weight [out, in, ...] plus bias [out].
+// linear is x [..., in] times the transposed weight [out, in, ...] plus bias [out], if there is one.
 func linear(x, weight, bias *graph.Node) *graph.Node {
 	out := weight.Shape().Dimensions[0]
 	w := graph.Reshape(weight, out, weight.Shape().Size()/out)
 	lead := x.Shape().Dimensions[:x.Rank()-1]
 	in := x.Shape().Dimensions[x.Rank()-1]
 	y := graph.EinsumAxes(graph.Reshape(x, x.Shape().Size()/in, in), w, [][2]int{{1, 1}}, nil)
-	y = graph.Add(y, graph.Reshape(bias, 1, out))
+	if bias != nil {
+		y = graph.Add(y, graph.Reshape(bias, 1, out))
+	}
 	return graph.Reshape(y, append(slices.Clone(lead), out)...)
 }
 
