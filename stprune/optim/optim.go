@@ -150,12 +150,28 @@ func unused(theta *graph.Node, parts []Part) *graph.Node {
 // Clip scales a gradient down to a global L2 norm of at most limit (0: no limit), by min(1, limit / (norm + 1e-6)) as
 // torch.nn.utils.clip_grad_norm_ does. It also returns the norm before clipping.
 func Clip(grad *graph.Node, limit float64) (clipped, norm *graph.Node) {
-	norm = graph.Sqrt(graph.ReduceAllSum(graph.Square(grad)))
+	norm = graph.Sqrt(sum(graph.Square(grad)))
 	if limit > 0 {
 		factor := graph.Div(graph.Scalar(grad.Graph(), grad.DType(), limit), graph.AddScalar(norm, 1e-6))
 		grad = graph.Mul(grad, graph.MinScalar(factor, 1))
 	}
 	return grad, norm
+}
+
+// sum adds up x [P] in rows: one by one, as the Go backend adds, millions of squares would lose the third digit.
+func sum(x *graph.Node) *graph.Node {
+	const row = 1024
+	size := x.Shape().Size()
+	rest := size % row
+	total := graph.ScalarZero(x.Graph(), x.DType())
+	if rest > 0 {
+		total = graph.ReduceAllSum(graph.Slice(x, graph.AxisRange(0, rest)))
+	}
+	if rest < size {
+		rows := graph.Reshape(graph.Slice(x, graph.AxisRange(rest, size)), size/row, row)
+		total = graph.Add(total, graph.ReduceAllSum(graph.ReduceSum(rows, 1)))
+	}
+	return total
 }
 
 // sgd: g += λθ; v = μv + g; θ −= lr·(g + μv if Nesterov, else v).
