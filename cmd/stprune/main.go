@@ -21,6 +21,7 @@ type app struct {
 	Data   dataCmd   `cmd:"" help:"Import, list, show, download, make and verify data sets."`
 	Runs   runsCmd   `cmd:"" help:"List, show and remove runs."`
 	Parity parityCmd `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
+	Bench  benchCmd  `cmd:"" help:"Measure speed."`
 	Setup  setupCmd  `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
 	Doctor doctorCmd `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
 }

@@ -44,6 +44,7 @@ type Backbone interface {
 // Traits of a backbone.
 type Traits struct {
 	PairWise  bool     // every node is forecast from its own history alone, so that training on single pairs is exact
+	Products  float64  // multiplications in the forward pass's matrix products, for one window of all nodes; 0: not known
 	Raw       bool     // values go in and come out in raw units; the backbone normalises by itself
 	Buffers   []Tensor // running statistics: training passes change them, the optimiser doesn't
 	Constants []Tensor // arrays that stay on the device, e.g. a graph's supports

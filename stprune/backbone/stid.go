@@ -40,7 +40,10 @@ const (
 
 func (m *stid) width() int { return m.embed + m.node + m.tod + m.dow }
 
-func (m *stid) Traits() Traits { return Traits{PairWise: true} }
+func (m *stid) Traits() Traits {
+	h := m.width()
+	return Traits{PairWise: true, Products: float64(m.Nodes * (m.History*m.embed + 2*m.layers*h*h + h*m.Horizon))}
+}
 
 func (m *stid) Params() []Param {
 	var ps []Param

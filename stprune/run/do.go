@@ -413,7 +413,7 @@ func (s *session) finish(ctx context.Context) error {
 		Epochs: len(epochs), Steps: s.trainer.StepsDone(), Visits: s.trainer.Visits(),
 		FullEpochs: float64(s.trainer.Visits()) / (float64(len(s.windows.Train)) * float64(s.series.N)),
 		BestEpoch:  s.trainer.BestEpoch(), Test: test,
-		Seconds: Seconds{Seconds: seconds, Saving: s.saving.Seconds()}, PeakMemory: peakMemory(),
+		Seconds: Seconds{Seconds: seconds, Saving: s.saving.Seconds()}, PeakMemory: PeakMemory(),
 	}
 	for _, e := range epochs {
 		result.Seconds.Seconds = result.Seconds.Add(e.Seconds)

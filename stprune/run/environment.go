@@ -71,8 +71,8 @@ func cpuModel() string {
 	return ""
 }
 
-// peakMemory is the largest resident size of this process so far in bytes; 0 where the system doesn't tell it.
-func peakMemory() int64 {
+// PeakMemory is the largest resident size of this process so far in bytes; 0 where the system doesn't tell it.
+func PeakMemory() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0

@@ -375,6 +375,15 @@ func (t *Trainer) compile(name string, exec *graph.Exec, args []any) error {
 // Compiled tells which executables were built, by kind and batch size, and how long each took.
 func (t *Trainer) Compiled() map[string]time.Duration { return t.compiled }
 
+// Products is the number of multiplications in the forward pass's matrix products for one unit; 0 when it is not known.
+func (t *Trainer) Products() float64 {
+	products := t.model.Traits().Products
+	if t.cfg.Unit == Pair {
+		products /= float64(t.layout.nodes)
+	}
+	return products
+}
+
 // Parameters is the number of trained values.
 func (t *Trainer) Parameters() int { return t.state.Parameters }
 
