@@ -243,27 +243,19 @@ func (m *matrix) distances() bool {
 	return largest > 1
 }
 
-// gaussian turns distances into weights by DCRNN's rule, with its float32 arithmetic; see [ReadGraph].
+// gaussian turns edges with distances into edges with weights by DCRNN's rule; see [DistanceKernel].
 func gaussian(edges []Edge) ([]Edge, error) {
-	var sum, squares float64
-	for _, e := range edges {
-		if !(e.Weight >= 0) || math.IsInf(float64(e.Weight), 0) {
-			return nil, fmt.Errorf("distance %v; distances must be finite and not negative", e.Weight)
-		}
-		sum += float64(e.Weight)
+	distances := make([]float64, len(edges))
+	for i, e := range edges {
+		distances[i] = float64(e.Weight)
 	}
-	mean := sum / float64(len(edges))
-	for _, e := range edges {
-		squares += (float64(e.Weight) - mean) * (float64(e.Weight) - mean)
-	}
-	sigma := float32(math.Sqrt(squares / float64(len(edges))))
-	if !(sigma > 0) {
-		return nil, fmt.Errorf("its %d distances among the series' nodes are all equal, so they have no standard deviation to scale them; give weights instead", len(edges))
+	weights, _, err := DistanceKernel(distances)
+	if err != nil {
+		return nil, err
 	}
 	kept := edges[:0]
-	for _, e := range edges {
-		d := e.Weight / sigma
-		if e.Weight = float32(math.Exp(-float64(d * d))); e.Weight >= 0.1 {
+	for i, e := range edges {
+		if e.Weight = weights[i]; e.Weight > 0 {
 			kept = append(kept, e)
 		}
 	}

@@ -141,3 +141,69 @@ func (g *Graph) LaplacianEigenvectors(k int) ([]float32, error) {
 	}
 	return out, nil
 }
+
+// ScaledLaplacian is 2/largest·L − I of the normalised Laplacian L of [Graph.Undirected], for Chebyshev polynomials. largest is L's
+// largest eigenvalue, the last of [Graph.LaplacianSpectrum], or the bound 2, Graph WaveNet's default.
+func (g *Graph) ScaledLaplacian(largest float64) []float64 {
+	m := g.Undirected().NormalisedLaplacian()
+	for i := range m {
+		m[i] *= 2 / largest
+		if i%(g.N+1) == 0 {
+			m[i]--
+		}
+	}
+	return m
+}
+
+// TransitionFactors are from [N,rank] and to [rank,N], whose product is the matrix of that rank nearest to [Graph.Transition]:
+// U√S and √S·Vᵀ of its singular value decomposition. The cost grows with N³.
+func (g *Graph) TransitionFactors(rank int) (from, to []float64, err error) {
+	if rank < 1 || rank > g.N {
+		return nil, nil, fmt.Errorf("graph: factors of rank %d asked for; %d nodes allow 1 to %d", rank, g.N, g.N)
+	}
+	var svd mat.SVD
+	if !svd.Factorize(mat.NewDense(g.N, g.N, g.Transition()), mat.SVDThin) {
+		return nil, nil, errors.New("graph: the singular values of its transition matrix were not found; are all weights finite and none negative?")
+	}
+	var u, v mat.Dense
+	svd.UTo(&u)
+	svd.VTo(&v)
+	values := svd.Values(nil)
+	from, to = make([]float64, g.N*rank), make([]float64, rank*g.N)
+	for i := range g.N {
+		for k := range rank {
+			root := math.Sqrt(values[k])
+			from[i*rank+k] = u.At(i, k) * root
+			to[k*g.N+i] = v.At(i, k) * root
+		}
+	}
+	return from, to, nil
+}
+
+// DistanceKernel turns distances into weights exp(−(d/σ)²), 0 where that is below 0.1. σ is the (population) standard deviation
+// of the distances. As in DCRNN's code, the weights are computed in float32.
+func DistanceKernel(distances []float64) (weights []float32, sigma float64, err error) {
+	var sum, squares float64
+	for _, d := range distances {
+		if !(d >= 0) || math.IsInf(d, 0) {
+			return nil, 0, fmt.Errorf("distance %v; distances must be finite and not negative", d)
+		}
+		sum += d
+	}
+	mean := sum / float64(len(distances))
+	for _, d := range distances {
+		squares += (d - mean) * (d - mean)
+	}
+	sigma = math.Sqrt(squares / float64(len(distances)))
+	if !(sigma > 0) {
+		return nil, 0, fmt.Errorf("its %d distances among the series' nodes are all equal, so they have no standard deviation to scale them; give weights instead", len(distances))
+	}
+	weights = make([]float32, len(distances))
+	for i, d := range distances {
+		x := float32(d) / float32(sigma)
+		if w := float32(math.Exp(-float64(x * x))); w >= 0.1 {
+			weights[i] = w
+		}
+	}
+	return weights, sigma, nil
+}
