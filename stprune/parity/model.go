@@ -30,6 +30,7 @@ type reference struct {
 func references() []reference {
 	return []reference{
 		{"STID", "stid", stidConfig, channels},
+		{"STAEformer", "staeformer", staeformerConfig, channels},
 	}
 }
 
