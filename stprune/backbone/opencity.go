@@ -19,9 +19,9 @@ import (
 // graph and a gated feed-forward layer follow; one linear layer makes the forecast of all tokens of a node.
 //
 //	Paper    Li et al., 2024, arXiv 2408.10269; code HKUDS/OpenCity eca64c9
-//	Cost     L·P·(8 + 3·ff_ratio)·D² + L·P·D·(4·P + N) + P·D·Q multiplications per node and window (D width, P tokens, L depth;
-//	         with one token attention falls away: L·(4 + 3·ff_ratio)·D² + L·D·N); L·heads·P² values of each of two attentions
-//	         are kept per node and window for the gradient. The Laplacian's eigenvectors take N³ once, before training
+//	Cost     L·P·(6 + 3·ff_ratio)·D² + L·P·D·(3·P + N) + P·D·Q multiplications per node and window (D width, P tokens, L depth;
+//	         with one token attention falls away: L·(4 + 3·ff_ratio)·D² + L·D·N + D·Q); L·heads·P² values of each of two
+//	         attentions are kept per node and window for the gradient. The Laplacian's eigenvectors take N³ once, before training
 //	Options  size "mini" (dim 128, depth 3, heads 16), "base" (256, 3, 16) or "plus" (512, 6, 16); dim, depth and heads
 //	         override it. lap_dim 8 eigenvectors as spatial code (0: none), ff_ratio 2, dropout 0.1, attention_dropout 0.3.
 //	         patch: steps per token, by default those of one hour (at most 12). graph "data", or "none" to leave out the graph
@@ -300,11 +300,10 @@ func (m *openCity) context(p *Pass, in Input) openCityContext {
 		}
 		return graph.Concatenate([]*graph.Node{look("daytime", minutes, slot), look("weekday", weekdays, day)}, -1)
 	}
-	first := func(index *graph.Node, tokens int) *graph.Node { // of each token [B,tokens]
-		return graph.Slice(index, graph.AxisRange(), graph.AxisRange(0, (tokens-1)*m.patch+1).Stride(m.patch))
+	c := openCityContext{
+		past:   tokens(m.first(in.TodIndex, m.tokens), m.first(in.DowIndex, m.tokens)),
+		future: tokens(m.future(in)),
 	}
-	slot, day := m.future(in, first)
-	c := openCityContext{past: tokens(first(in.TodIndex, m.tokens), first(in.DowIndex, m.tokens)), future: tokens(slot, day)}
 	if m.lap > 0 {
 		c.space = linear(p.Const(openCityEigenvectors),
 			p.Param("spatial_embedding.embedding_lap_pos_enc.weight"), p.Param("spatial_embedding.embedding_lap_pos_enc.bias"))
@@ -312,11 +311,16 @@ func (m *openCity) context(p *Pass, in Input) openCityContext {
 	return c
 }
 
-// future is the slot and day of the week [B,P] at which the tokens after the history begin. Those beyond a horizon shorter than the history
-// are counted on from the first forecast step.
-func (m *openCity) future(in Input, first func(*graph.Node, int) *graph.Node) (slot, day *graph.Node) {
+// first picks from steps [B,·] the first one of each token [B,tokens].
+func (m *openCity) first(steps *graph.Node, tokens int) *graph.Node {
+	return graph.Slice(steps, graph.AxisRange(), graph.AxisRange(0, (tokens-1)*m.patch+1).Stride(m.patch))
+}
+
+// future is the slot and the day of the week [B,P] at which the tokens after the history begin. Those beyond a horizon that is
+// shorter than the history are counted on from the first forecast step.
+func (m *openCity) future(in Input) (slot, day *graph.Node) {
 	known := min(m.tokens, (m.Horizon-1)/m.patch+1)
-	slot, day = first(in.FutureTod, known), first(in.FutureDow, known)
+	slot, day = m.first(in.FutureTod, known), m.first(in.FutureDow, known)
 	if known == m.tokens {
 		return slot, day
 	}
@@ -324,8 +328,8 @@ func (m *openCity) future(in Input, first func(*graph.Node, int) *graph.Node) (s
 	number := func(v int) *graph.Node { return graph.Scalar(g, dtypes.Int32, v) }
 	later := graph.Iota(g, shapes.Make(dtypes.Int32, 1, m.tokens-known), 1)
 	later = graph.Mul(graph.Add(later, number(known)), number(m.patch))
-	later = graph.Add(later, first(in.FutureTod, 1)) // in steps from midnight
-	days := graph.Add(graph.Div(later, number(m.StepsPerDay)), first(in.FutureDow, 1))
+	later = graph.Add(later, m.first(in.FutureTod, 1)) // in steps from midnight
+	days := graph.Add(graph.Div(later, number(m.StepsPerDay)), m.first(in.FutureDow, 1))
 	slot = graph.Concatenate([]*graph.Node{slot, graph.Mod(later, number(m.StepsPerDay))}, 1)
 	return slot, graph.Concatenate([]*graph.Node{day, graph.Mod(days, number(daysPerWeek))}, 1)
 }

@@ -148,20 +148,36 @@ func (g *golden) get(name string) ([]float64, []int, error) {
 	return a.Float64s(), a.Shape, nil
 }
 
+// has tells whether the file has arrays whose names begin so.
+func (g *golden) has(prefix string) bool {
+	for name := range g.arrays {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // want compares computed values with an array of the file. With tolerance 0 the file's own applies.
 func (g *golden) want(name string, got []float64, tolerance float64) {
 	g.done[name] = true
-	r := Result{File: g.stem, Array: name, Tolerance: tolerance}
 	if tolerance == 0 {
-		r.Tolerance = g.meta.Arrays[name].Tolerance
+		tolerance = g.meta.Arrays[name].Tolerance
 	}
 	a, ok := g.arrays[name]
-	want := a.Float64s()
+	if !ok {
+		g.report(Result{File: g.stem, Array: name, Tolerance: tolerance, Problem: "the array is missing from the file"})
+		return
+	}
+	g.compare(name, got, a.Float64s(), tolerance)
+}
+
+// compare reports the difference of computed values and what the file's arrays say they are.
+func (g *golden) compare(name string, got, want []float64, tolerance float64) {
+	r := Result{File: g.stem, Array: name, Tolerance: tolerance}
 	switch {
-	case !ok:
-		r.Problem = "the array is missing from the file"
 	case len(want) != len(got):
-		r.Problem = fmt.Sprintf("computed %d values, the file has %d %v", len(got), len(want), a.Shape)
+		r.Problem = fmt.Sprintf("computed %d values, the file has %d", len(got), len(want))
 	case r.Tolerance <= 0:
 		r.Problem = "the description gives no tolerance"
 	default:

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/optim"
 )
@@ -279,7 +280,7 @@ func (g *golden) checkMetrics(be compute.Backend) error {
 }
 
 // checkWindows compares splits, scaler, calendar and window contents. Other scaler rules and the step-counter calendar belong
-// to code bases whose rule is not ours; minutes and weekdays of OpenCity come with that backbone.
+// to code bases whose rule is not ours.
 func (g *golden) checkWindows(compute.Backend) error {
 	values, shape, err := g.get("series")
 	if err != nil {
@@ -291,13 +292,17 @@ func (g *golden) checkWindows(compute.Backend) error {
 		s.Nodes = append(s.Nodes, fmt.Sprint(n))
 	}
 	day := float64(s.Calendar.StepsPerDay())
-	var tod, dow []float64
+	var tod, dow, minute, weekday []float64
 	for t := range s.T {
-		tod = append(tod, float64(s.Calendar.TimeOfDay(t))/day)
-		dow = append(dow, float64(s.Calendar.DayOfWeek(t)))
+		slot, d := s.Calendar.TimeOfDay(t), s.Calendar.DayOfWeek(t)
+		tod, dow = append(tod, float64(slot)/day), append(dow, float64(d))
+		minute = append(minute, float64(backbone.OpenCityMinute(slot, s.Calendar.StepsPerDay())))
+		weekday = append(weekday, float64(backbone.OpenCityWeekday(d)))
 	}
 	g.wantRelative("calendar_tod", tod, 1e-12)
 	g.wantRelative("calendar_dow", dow, 1e-12)
+	g.wantRelative("opencity_minute", minute, 1e-12)
+	g.wantRelative("opencity_weekday", weekday, 1e-12)
 
 	for rule, ratio := range map[string][3]float64{"622": {6, 2, 2}, "712": {7, 1, 2}} {
 		p := datasets.Protocol{History: 12, Horizon: 12, Ratio: ratio}
@@ -364,6 +369,6 @@ func (g *golden) checkWindows(compute.Backend) error {
 		g.wantRelative(fmt.Sprintf("tod32.%d", steps), slots, 1e-12)
 		g.skip(fmt.Sprintf("tod32_wrong_in_f64.%d", steps))
 	}
-	g.skip("counter_tod", "counter_dow", "opencity_minute", "opencity_weekday")
+	g.skip("counter_tod", "counter_dow")
 	return nil
 }
