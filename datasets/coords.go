@@ -1,12 +1,10 @@
 package datasets
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,15 +27,11 @@ func readCoords(path string, nodes []string) ([][2]float64, error) {
 var idColumns = []string{"sensor_id", "station_id", "node_id", "geo_id", "detid", "sensor", "station", "node", "id", "code", "name", "index", "idx", ""}
 
 func coordsOf(path string, nodes []string) ([][2]float64, error) {
-	f, err := os.Open(path)
+	rows, err := openCSVRows(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	rows, err := newCSVRows(bufio.NewReader(f))
-	if err != nil {
-		return nil, err
-	}
+	defer rows.Close()
 	var all [][]string
 	for {
 		row, err := rows.next()
@@ -50,7 +44,7 @@ func coordsOf(path string, nodes []string) ([][2]float64, error) {
 		all = append(all, row)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("no rows in it")
+		return nil, errors.New("the file is empty")
 	}
 
 	header := make([]string, len(all[0]))

@@ -47,7 +47,7 @@ func TestReadCoordsErrors(t *testing.T) {
 		"id,x,y\na,1,2\n":                       {"id, x, y", "lat"},
 		"lat,lon\n1,2\n":                        {"lat, lon"},
 		"id,lat,lon\na,1d60'N,2\n":              {"1d60'N"},
-		"":                                      {"no rows"},
+		"":                                      {"empty"},
 		"id,lat,lon\nx,1,2\ny,1,2\n":            {"5 of the 5", "a, b, c, …"},
 		"\"id,lat,lon\na,1,2\n":                 {},
 		"index,sensor_id,lat,lon\n9,9,1,2\n\n1": {"row 2"},

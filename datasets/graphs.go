@@ -3,7 +3,6 @@ package datasets
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -79,10 +78,11 @@ func readGraph(path string, nodes []string) (*Graph, error) {
 		}
 		return denseMatrix(m, ids, nodes)
 	}
-	rows, err := newCSVRows(in)
+	rows, err := openCSVRows(path)
 	if err != nil {
 		return nil, err
 	}
+	defer rows.Close()
 	return graphCSV(rows, nodes)
 }
 
@@ -326,7 +326,7 @@ func graphCSV(rows *csvRows, nodes []string) (*Graph, error) {
 		return nil, err
 	}
 	if len(first) == 0 {
-		return nil, errors.New("no rows in it")
+		return nil, errors.New("the file is empty")
 	}
 	l, ok, err := listColumns(first[0])
 	if err != nil {
@@ -548,38 +548,36 @@ func numeric(row []string) bool {
 
 // csvRows reads CSV, unpacked if need be, with the separator of its first line and without the spaces around its cells.
 type csvRows struct {
+	file  *textFile
+	limit *limitedRecord
 	in    *csv.Reader
 	ahead [][]string
 }
 
-func newCSVRows(in *bufio.Reader) (*csvRows, error) {
-	if start, _ := in.Peek(2); bytes.Equal(start, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, fmt.Errorf("not a complete gzip file: %w", err)
-		}
-		in = bufio.NewReader(z)
-	}
-	start, err := in.Peek(4096) // shorter files are fine
-	if err != nil && !errors.Is(err, io.EOF) {
+func openCSVRows(path string) (*csvRows, error) {
+	file, err := openText(path, nil)
+	if err != nil {
 		return nil, err
 	}
-	if bom := []byte("\ufeff"); bytes.HasPrefix(start, bom) {
-		if _, err := in.Discard(len(bom)); err != nil {
-			return nil, err
-		}
+	in := bufio.NewReader(file)
+	start, err := in.Peek(1 << 12) // shorter files are fine
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.Join(err, file.Close())
 	}
+	r := &csvRows{file: file, limit: &limitedRecord{in: in}}
+	r.in = csv.NewReader(r.limit)
+	r.in.FieldsPerRecord = -1
 	line, _, _ := bytes.Cut(start, []byte("\n"))
-	r := &csvRows{in: csv.NewReader(&shortLines{in: in})}
 	for _, separator := range ",;\t " {
 		if bytes.ContainsRune(line, separator) {
 			r.in.Comma = separator
 			break
 		}
 	}
-	r.in.FieldsPerRecord = -1
 	return r, nil
 }
+
+func (r *csvRows) Close() error { return r.file.Close() }
 
 // next is the next row, or io.EOF.
 func (r *csvRows) next() ([]string, error) {
@@ -588,6 +586,7 @@ func (r *csvRows) next() ([]string, error) {
 		r.ahead = r.ahead[1:]
 		return row, nil
 	}
+	r.limit.left = maxRecord
 	row, err := r.in.Read()
 	for i := range row {
 		row[i] = strings.TrimSpace(row[i])
@@ -611,25 +610,4 @@ func (r *csvRows) peek(n int) ([][]string, error) {
 	}
 	r.ahead = rows
 	return rows, nil
-}
-
-// shortLines refuses a line that no file of the field has, so that a small packed file can't fill the memory.
-type shortLines struct {
-	in  io.Reader
-	got int
-}
-
-const longestLine = 1 << 24
-
-func (s *shortLines) Read(b []byte) (int, error) {
-	n, err := s.in.Read(b)
-	if at := bytes.LastIndexByte(b[:n], '\n'); at >= 0 {
-		s.got = n - at
-	} else {
-		s.got += n
-	}
-	if s.got > longestLine {
-		return 0, fmt.Errorf("a line of more than %d bytes; this is no CSV file", longestLine)
-	}
-	return n, err
 }

@@ -137,9 +137,9 @@ func TestReadGraphErrors(t *testing.T) {
 		{"nothing", "", abc, []string{"empty"}},
 		{"same node twice", "from,to,weight\na,b,1\n", []string{"a", "a"}, []string{"two nodes a"}},
 		{"no nodes", "from,to,weight\na,b,1\n", nil, []string{"no nodes"}},
-		{"one long line", strings.Repeat("0,", longestLine), abc, []string{"line of more than"}},
+		{"one long line", strings.Repeat("0", maxRecord+1), abc, []string{"line of more than"}},
 	} {
-		path := writeText(t, "g.csv", c.text)
+		path := writeText(t, "g.csv.gz", c.text)
 		_, err := ReadGraph(path, c.nodes)
 		if err == nil {
 			t.Errorf("%s: no error", c.name)

@@ -23,6 +23,10 @@ func readPickle(path string) (ids []string, m Array, err error) {
 	if err != nil {
 		return nil, Array{}, err
 	}
+	return parsePickle(raw)
+}
+
+func parsePickle(raw []byte) (ids []string, m Array, err error) {
 	defer func() { // the library trusts the stack, and the numbers on it
 		if r := recover(); r != nil {
 			err = fmt.Errorf("damaged pickle: %v", r)
