@@ -8,6 +8,7 @@ type Option func(*options)
 type options struct {
 	score        func(row Stats) float32
 	stationarity func(id int32) float32
+	groups       []int
 }
 
 // WithScore replaces Config.Score by a function of one row of statistics [NumStats]. It must return finite numbers, not
@@ -20,6 +21,12 @@ func WithScore(score func(row Stats) float32) Option {
 // It is asked about the kept units only, and not used under the other definitions.
 func WithStationarity(z func(id int32) float32) Option {
 	return func(o *options) { o.stationarity = z }
+}
+
+// WithGroups divides the units, in order, into groups of these sizes, such as the windows of several data sets. Before units are
+// selected their scores are divided by the mean score of their group, so that no group is preferred for the size of its errors.
+func WithGroups(sizes ...int) Option {
+	return func(o *options) { o.groups = sizes }
 }
 
 // New returns the method "st-prune", our reconstruction (see the package comment), over n units with ids 0..n−1. The pruner
@@ -44,6 +51,13 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if c.Stationarity == "data" && o.stationarity == nil {
 		return nil, fmt.Errorf(`prune: stationarity is "data", but no values were given; pass WithStationarity, or set it to "learning" or "none"`)
 	}
+	total := 0
+	for _, size := range o.groups {
+		total += size
+	}
+	if len(o.groups) > 0 && total != n {
+		return nil, fmt.Errorf("prune: groups of %v units make %d; there are %d units", o.groups, total, n)
+	}
 	sized := c.Selector == "pps" || c.Selector == "gumbel"
 	return &stPrune{
 		Schedule:     schedule,
@@ -53,6 +67,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 		weighting:    c.weighting(),
 		stationarity: c.Stationarity,
 		known:        o.stationarity,
+		groups:       o.groups,
 	}, nil
 }
 
@@ -64,6 +79,7 @@ type stPrune struct {
 	weighting    weighting
 	stationarity string
 	known        func(id int32) float32 // z given beforehand, for "data"
+	groups       []int                  // sizes; scores are comparable within one
 }
 
 func (p *stPrune) Plan(epoch int) (Selection, error) {
@@ -74,7 +90,7 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	if p.Full(epoch) {
 		s = everything(p.n)
 	} else {
-		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), p.memory.score, p.Keep(epoch))
+		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), standardised(p.memory.score, p.groups), p.Keep(epoch))
 		var z func(id int32) float32
 		switch p.stationarity {
 		case "data":
@@ -88,6 +104,31 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	}
 	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = p.memory.spread()
 	return s, nil
+}
+
+// standardised divides scores by the mean of their group.
+func standardised(score []float32, groups []int) []float32 {
+	if len(groups) < 2 {
+		return score
+	}
+	out := make([]float32, 0, len(score))
+	for _, size := range groups {
+		group := score[len(out) : len(out)+size]
+		sum, seen := 0.0, 0
+		for _, s := range group {
+			if s != never {
+				sum += float64(s)
+				seen++
+			}
+		}
+		for _, s := range group {
+			if s != never && sum > 0 {
+				s = float32(float64(s) * float64(seen) / sum)
+			}
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.observe(ids, stats) }

@@ -477,3 +477,48 @@ func TestByName(t *testing.T) {
 		t.Errorf("error %v, want one that lists the methods", err)
 	}
 }
+
+// A group with larger scores is not preferred: in units of its mean both groups are alike.
+func TestGroupsAreStandardised(t *testing.T) {
+	const n = 200
+	c := stprune.DefaultConfig()
+	c.Rho, c.Selector, c.Stationarity = 0.25, "pps", "none"
+	p, err := stprune.New(2*n, c, stprune.WithGroups(n, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := make(stprune.Stats, 2*n*stprune.NumStats)
+	ids := make([]int32, 2*n)
+	for i := range ids {
+		ids[i] = int32(i)
+		stats[i*stprune.NumStats+stprune.Level] = float32(1+i%n%7) * map[bool]float32{true: 1, false: 1000}[i < n]
+	}
+	if err := p.Observe(ids, stats); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.Plan(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prob := map[int32]float32{}
+	for i, id := range s.IDs {
+		prob[id] = s.Prob[i]
+	}
+	first := 0
+	for id, pi := range prob {
+		if id < n {
+			first++
+		}
+		for other, po := range prob {
+			if other%n == id%n && math.Abs(float64(pi-po)) > 0.02 {
+				t.Errorf("units %d and %d are alike but kept with probability %v and %v", id, other, pi, po)
+			}
+		}
+	}
+	if first < n/8 || first > 3*n/8 {
+		t.Errorf("%d of %d kept units are of the first group", first, len(s.IDs))
+	}
+	if _, err := stprune.New(2*n, c, stprune.WithGroups(n, n-1)); err == nil {
+		t.Error("groups that miss a unit were accepted")
+	}
+}

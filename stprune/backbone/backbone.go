@@ -235,6 +235,30 @@ func Named(b Backbone, theta []float32) map[string][]float32 {
 	return out
 }
 
+// FromNamed joins what Named cut. The error names what is missing or has another size.
+func FromNamed(b Backbone, named map[string][]float32) ([]float32, error) {
+	var theta []float32
+	take := func(name string, size int) error {
+		values, ok := named[name]
+		if !ok || len(values) != size {
+			return fmt.Errorf("parameter %s has %d values; this model needs %d: they belong to another model or data set", name, len(values), size)
+		}
+		theta = append(theta, values...)
+		return nil
+	}
+	for _, p := range b.Params() {
+		if err := take(p.Name, p.Size()); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range b.Traits().Buffers {
+		if err := take(x.Name, len(x.Values)); err != nil {
+			return nil, err
+		}
+	}
+	return theta, nil
+}
+
 // uniform draws from U(−bound, bound).
 func uniform(bound float64) func(*rand.Rand, []float32) {
 	return func(r *rand.Rand, v []float32) {

@@ -74,11 +74,12 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 		Backbone: s.Backbone, Options: s.Options, Optim: optim.Default(), Unit: s.Unit,
 		Epochs: 1 << 20, Batch: s.Batch, EvalBatch: s.Batch, ValidateEvery: math.MaxInt32, Seed: 1,
 	}
-	pruner, err := stprune.NewFull(c.Units(series, windows))
+	source := train.Source{Series: series, Windows: windows}
+	pruner, err := stprune.NewFull(c.Units(source))
 	if err != nil {
 		return Report{}, err
 	}
-	trainer, err := train.New(be.Backend, series, windows, c, pruner)
+	trainer, err := train.New(be.Backend, c, pruner, source)
 	if err != nil {
 		return Report{}, err
 	}

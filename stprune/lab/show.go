@@ -84,7 +84,7 @@ func at(m loss.Metrics, horizon int, format func(loss.Errors) string) string {
 // windows visited, optimiser steps, and seconds by what they were spent on.
 func (l *Lab) Details(runs ...*run.Run) *figures.Table {
 	t := &figures.Table{
-		Caption: "Test errors of the parameters of the best validation epoch. Windows: windows × nodes visited, divided by the nodes.",
+		Caption: "Test errors of the parameters of the best validation epoch. Windows visited: when the unit is a pair, as many as hold that many pairs.",
 		Columns: []string{""},
 	}
 	results := l.results(runs)
@@ -112,7 +112,8 @@ func (l *Lab) Details(runs ...*run.Run) *figures.Table {
 		row(m.name+", average", func(_ int, r *run.Result) string { return m.format(r.Test.Mean) })
 	}
 	row("windows visited", func(i int, r *run.Result) string {
-		return fmt.Sprint(int(math.Round(float64(r.Visits) / float64(l.Series(runs[i].Spec.Data.Name).N))))
+		windows, _ := l.size(runs[i].Spec)
+		return fmt.Sprint(int(math.Round(r.FullEpochs * float64(windows))))
 	})
 	row("visits, full epochs", func(_ int, r *run.Result) string { return fmt.Sprintf("%.2f", r.FullEpochs) })
 	row("optimiser steps", func(_ int, r *run.Result) string { return fmt.Sprint(r.Steps) })
@@ -179,14 +180,16 @@ func (l *Lab) LearningCurves(runs ...*run.Run) *figures.Figure {
 	for _, r := range runs {
 		s := l.Series(r.Spec.Data.Name)
 		unit = s.Unit
-		windows, err := r.Spec.Protocol().Apply(s)
-		l.Fail(err)
+		if len(r.Spec.Data.More) > 0 {
+			unit = "standard deviations"
+		}
 		epochs, err := r.Epochs()
 		l.Fail(err)
+		_, full := l.size(r.Spec)
 		c := figures.Learning{Label: r.Spec.Name}
 		for _, e := range epochs {
 			if e.Validation != nil {
-				c.Visits = append(c.Visits, float64(e.Visits)/float64(len(windows.Train)*s.N))
+				c.Visits = append(c.Visits, float64(e.Visits)/full)
 				c.Error = append(c.Error, e.Validation.Mean.MAE)
 			}
 		}
@@ -197,11 +200,26 @@ func (l *Lab) LearningCurves(runs ...*run.Run) *figures.Figure {
 	return f
 }
 
+// size is the number of training windows, and of windows × nodes.
+func (l *Lab) size(spec run.Spec) (windows int, visits float64) {
+	for _, name := range append([]string{spec.Data.Name}, spec.Data.More...) {
+		s := l.Series(name)
+		w, err := spec.Protocol(s.Calendar.StepsPerDay()).Apply(s)
+		l.Fail(err)
+		windows += len(w.Train)
+		visits += float64(len(w.Train)) * float64(s.N)
+	}
+	return windows, visits
+}
+
 // KeptCalendar draws, for each day and time of day, the share of the run's pruned epochs that kept the training window which
 // starts there; when the unit is a pair, the share of its pairs.
 func (l *Lab) KeptCalendar(r *run.Run) *figures.Figure {
+	if len(r.Spec.Data.More) > 0 {
+		l.Fail(fmt.Errorf("calendar: run %s was trained on several data sets, which have no common calendar", r.ID))
+	}
 	series := l.Series(r.Spec.Data.Name)
-	windows, err := r.Spec.Protocol().Apply(series)
+	windows, err := r.Spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
 	l.Fail(err)
 	epochs, err := r.Epochs()
 	l.Fail(err)

@@ -59,3 +59,33 @@ func errorsOf(sums []float64) Errors {
 	measured, shares := max(1, sums[Count]), max(1, sums[CountShare])
 	return Errors{MAE: sums[SumAbs] / measured, RMSE: math.Sqrt(sums[SumSquare] / measured), MAPE: sums[SumPercent] / shares}
 }
+
+// Rescale turns totals [Q, NumSums] of errors in raw units into totals of errors in units of scale. MAPE has none.
+func Rescale(sums []float64, scale float64) {
+	for i := range len(sums) / NumSums {
+		sums[i*NumSums+SumAbs] /= scale
+		sums[i*NumSums+SumSquare] /= scale * scale
+	}
+}
+
+// Join adds up totals [Q, NumSums] of two sets of windows; a is nil at first. Where their horizons differ, one row is left.
+func Join(a, b []float64) []float64 {
+	switch {
+	case a == nil:
+		return append(a, b...)
+	case len(a) != len(b):
+		a, b = oneRow(a), oneRow(b)
+	}
+	for i, v := range b {
+		a[i] += v
+	}
+	return a
+}
+
+func oneRow(sums []float64) []float64 {
+	row := make([]float64, NumSums)
+	for i, v := range sums {
+		row[i%NumSums] += v
+	}
+	return row
+}

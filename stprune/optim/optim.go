@@ -53,6 +53,7 @@ type step struct {
 type Part struct {
 	Shape  []int
 	Hidden bool // a hidden weight matrix, which Muon orthogonalises
+	Frozen bool // not to be trained
 	Unused bool // never reaches the loss: it stays as it is, weight decay included, as PyTorch leaves it (Muon's reference doesn't)
 }
 
@@ -123,7 +124,7 @@ func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper *grap
 	grad, norm = Clip(grad, c.Clip)
 	scalar := func(i int) *graph.Node { return graph.Reshape(graph.Slice(hyper, graph.AxisRange(i, i+1))) }
 	newTheta, newSlots = rules()[c.Name].update(c, step{theta, grad, slots, scalar(0), scalar(1), scalar(2), scalar(3), parts})
-	if keep := unused(theta, parts); keep != nil && c.Name != "muon" {
+	if keep := c.kept(theta, parts); keep != nil {
 		newTheta = graph.Where(keep, theta, newTheta)
 		for i := range newSlots {
 			newSlots[i] = graph.Where(keep, slots[i], newSlots[i])
@@ -132,14 +133,14 @@ func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper *grap
 	return newTheta, newSlots, norm
 }
 
-// unused marks the values [P] of unused parts; nil when there are none.
-func unused(theta *graph.Node, parts []Part) *graph.Node {
+// kept marks the values [P] of parts that stay as they are; nil when there are none.
+func (c Config) kept(theta *graph.Node, parts []Part) *graph.Node {
 	var marks []*graph.Node
 	any := false
 	for _, p := range parts {
-		mark := graph.Const(theta.Graph(), p.Unused)
-		marks = append(marks, graph.BroadcastToShape(mark, shapes.Make(dtypes.Bool, p.Size())))
-		any = any || p.Unused
+		keep := p.Frozen || p.Unused && c.Name != "muon"
+		marks = append(marks, graph.BroadcastToShape(graph.Const(theta.Graph(), keep), shapes.Make(dtypes.Bool, p.Size())))
+		any = any || keep
 	}
 	if !any {
 		return nil

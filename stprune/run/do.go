@@ -72,11 +72,25 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if find == nil {
 		find = openSeries
 	}
-	series, err := find(ctx, spec.Data.Name)
-	if err != nil {
-		return nil, fmt.Errorf("data.name = %q: %w", spec.Data.Name, err)
+	var sources []train.Source
+	var hashes []string
+	for i, name := range append([]string{spec.Data.Name}, spec.Data.More...) {
+		key := "data.name"
+		if i > 0 {
+			key = "data.more"
+		}
+		series, err := find(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s = %q: %w", key, name, err)
+		}
+		windows, err := spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
+		if err != nil {
+			return nil, fmt.Errorf("%s = %q: %w", key, name, err)
+		}
+		sources = append(sources, train.Source{Series: series, Windows: windows})
+		hashes = append(hashes, series.Hash())
 	}
-	hash := series.Hash()
+	hash := strings.Join(hashes, " ")
 	open := o.Backend
 	if open == nil {
 		open = func(ctx context.Context, name string) (*accel.Backend, error) {
@@ -111,7 +125,7 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if r.finished() { // by the process we waited for
 		return Open(r.Dir)
 	}
-	s := session{run: r, disk: store.disk, series: series, hash: hash, backend: backend, watch: o.Watch}
+	s := session{run: r, store: store, disk: store.disk, sources: sources, hash: hash, backend: backend, watch: o.Watch}
 	return r, s.train(ctx)
 }
 
@@ -149,13 +163,13 @@ func (r *Run) finished() bool {
 // session is one process's work on a run, under its lock.
 type session struct {
 	run     *Run
+	store   *Store
 	disk    disk
-	series  *datasets.Series
+	sources []train.Source
 	hash    string
 	backend *accel.Backend
 	watch   Watcher
 
-	windows *datasets.Windows
 	units   int
 	trainer *train.Trainer
 	scores  *recorder
@@ -231,27 +245,48 @@ func (e Environment) computesAs(o Environment) bool {
 
 func (s *session) prepareTrainer() error {
 	spec, fail := s.run.Spec, func(err error) error { return fmt.Errorf("run %s: %w", s.run.ID, err) }
-	var err error
-	if s.windows, err = spec.Protocol().Apply(s.series); err != nil {
-		return fail(err)
-	}
 	c := spec.training(0)
-	s.units = c.Units(s.series, s.windows)
-	perWindow := s.units / len(s.windows.Train)
-	pruner, prunedBatch, err := spec.pruner(s.series, s.windows, s.units)
+	s.units = c.Units(s.sources...)
+	windows := 0
+	for _, source := range s.sources {
+		windows += len(source.Windows.Train)
+	}
+	pruner, prunedBatch, err := spec.pruner(s.sources, s.units)
 	if err != nil {
 		return fail(err)
 	}
 	c.PrunedBatch = prunedBatch
-	if s.trainer, err = train.New(s.backend.Backend, s.series, s.windows, c, pruner); err != nil {
+	if s.trainer, err = train.New(s.backend.Backend, c, pruner, s.sources...); err != nil {
 		return fail(err)
 	}
-	s.scores = newRecorder(spec, len(s.windows.Train), perWindow)
+	if spec.Model.Init != "" {
+		if err := s.begin(spec.Model.Init); err != nil {
+			s.trainer.Close()
+			return fail(err)
+		}
+	}
+	s.scores = newRecorder(spec, windows, s.units/windows)
+	return nil
+}
+
+// begin starts from another run's best parameters.
+func (s *session) begin(id string) error {
+	from, err := s.store.Get(id)
+	if err != nil {
+		return fmt.Errorf("model.init: %w", err)
+	}
+	best, err := from.Best()
+	if err != nil {
+		return fmt.Errorf("model.init: %w; ask for that run first", err)
+	}
+	if err := s.trainer.Load(best); err != nil {
+		return fmt.Errorf("model.init = %q: %w", id, err)
+	}
 	return nil
 }
 
 // pruner makes the method over n units, and says how large batches are in pruned epochs.
-func (s Spec) pruner(series *datasets.Series, w *datasets.Windows, n int) (p stprune.Pruner, prunedBatch int, err error) {
+func (s Spec) pruner(sources []train.Source, n int) (p stprune.Pruner, prunedBatch int, err error) {
 	method, err := stprune.ByName(s.Prune.Method)
 	if err != nil {
 		return nil, 0, err
@@ -267,14 +302,26 @@ func (s Spec) pruner(series *datasets.Series, w *datasets.Windows, n int) (p stp
 	}
 	var options []stprune.Option
 	if method.Name == "st-prune" && c.Stationarity == "data" && c.Kappa != 0 {
-		perDay := series.Calendar.StepsPerDay()
-		z, err := stprune.ProfileStationarity(series.Values, series.N, series.Valid,
-			func(t int) int { return series.Calendar.DayOfWeek(t)*perDay + series.Calendar.TimeOfDay(t) },
-			w.Train, w.History+w.Horizon, s.Train.Unit == train.Pair)
-		if err != nil {
-			return nil, 0, err
+		var z []float32
+		for _, source := range sources {
+			series, w := source.Series, source.Windows
+			perDay := series.Calendar.StepsPerDay()
+			part, err := stprune.ProfileStationarity(series.Values, series.N, series.Valid,
+				func(t int) int { return series.Calendar.DayOfWeek(t)*perDay + series.Calendar.TimeOfDay(t) },
+				w.Train, w.History+w.Horizon, s.Train.Unit == train.Pair)
+			if err != nil {
+				return nil, 0, err
+			}
+			z = append(z, part...)
 		}
 		options = append(options, stprune.WithStationarity(func(id int32) float32 { return z[id] }))
+	}
+	if len(sources) > 1 {
+		var sizes []int
+		for _, source := range sources {
+			sizes = append(sizes, len(source.Windows.Train))
+		}
+		options = append(options, stprune.WithGroups(sizes...))
 	}
 	p, err = method.New(n, c, options...)
 	return p, prunedBatch, err
@@ -393,7 +440,7 @@ func (s *session) checkpoint() error {
 
 // finish tests the best parameters and writes the result, with which the run counts as finished.
 func (s *session) finish(ctx context.Context) error {
-	test, seconds, err := s.trainer.Evaluate(ctx, train.Test)
+	test, each, seconds, err := s.trainer.Evaluate(ctx, train.Test)
 	if err != nil {
 		return err
 	}
@@ -408,12 +455,19 @@ func (s *session) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	all := 0.0 // windows × nodes
+	for _, source := range s.sources {
+		all += float64(len(source.Windows.Train)) * float64(source.Series.N)
+	}
 	result := Result{
 		ID: s.run.ID, Data: s.hash, Parameters: s.trainer.Parameters(), Units: s.units,
 		Epochs: len(epochs), Steps: s.trainer.StepsDone(), Visits: s.trainer.Visits(),
-		FullEpochs: float64(s.trainer.Visits()) / (float64(len(s.windows.Train)) * float64(s.series.N)),
+		FullEpochs: float64(s.trainer.Visits()) / all,
 		BestEpoch:  s.trainer.BestEpoch(), Test: test,
 		Seconds: Seconds{Seconds: seconds, Saving: s.saving.Seconds()}, PeakMemory: PeakMemory(),
+	}
+	if len(each) > 1 {
+		result.Tests = each
 	}
 	for _, e := range epochs {
 		result.Seconds.Seconds = result.Seconds.Add(e.Seconds)

@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -41,9 +42,11 @@ type Spec struct {
 // Data says what is forecast from what.
 type Data struct {
 	// Name of a data set, or the path of its folder. The id counts what is in it, not what it is called.
-	Name    string `toml:"name"`
-	History int    `toml:"history"` // input steps; default 12
-	Horizon int    `toml:"horizon"` // forecast steps; default 12
+	Name string `toml:"name"`
+	// More data sets to train one model on jointly, each batch from one; for backbones that don't depend on the nodes. Default none.
+	More    []string `toml:"more"`
+	History int      `toml:"history"` // input steps; 0 is one day of each data set; default 12
+	Horizon int      `toml:"horizon"` // forecast steps; 0 is one day of each data set; default 12
 	// Split is train : validation : test by window index. Default [6, 2, 2].
 	Split []float64 `toml:"split"`
 	// Dates are the first day of validation and the first day of test; they replace Split. Default none.
@@ -54,6 +57,8 @@ type Data struct {
 type Model struct {
 	Backbone string         `toml:"backbone"` // default "stid"
 	Options  map[string]any `toml:"options"`  // numbers, booleans and text; default: the backbone's own
+	// Init is the id of a finished run in the same store whose best parameters training begins with. Default none.
+	Init string `toml:"init"`
 }
 
 // Train is the training loop.
@@ -63,8 +68,10 @@ type Train struct {
 	EvalBatch     int    `toml:"eval_batch"`     // windows per evaluation step; default 64
 	Unit          string `toml:"unit"`           // "window" or "pair" (one node of a window); default "window"
 	ValidateEvery int    `toml:"validate_every"` // epochs; the last one is always validated; default 1
-	Seed          uint64 `toml:"seed"`           // of initialisation, order and dropout; default 1
-	Patience      int    `toml:"patience"`       // epochs without a better validation after which the run ends; default 0, none
+	// Only trains parameters whose names begin with one of these, e.g. "linear." for OpenCity's head. Default all.
+	Only     []string `toml:"only"`
+	Seed     uint64   `toml:"seed"`     // of initialisation, order and dropout; default 1
+	Patience int      `toml:"patience"` // epochs without a better validation after which the run ends; default 0, none
 
 	Loss         string  `toml:"loss"`           // "mae" or "huber"; default "mae"
 	HuberDelta   float64 `toml:"huber_delta"`    // raw units; default 1
@@ -91,11 +98,11 @@ func DefaultSpec() Spec {
 	prune := stprune.DefaultConfig()
 	prune.Seed, prune.Epochs, prune.MinUnits = 0, 0, 0
 	return Spec{
-		Data:     Data{History: 12, Horizon: 12, Split: []float64{6, 2, 2}, Dates: []toml.LocalDate{}},
+		Data:     Data{More: []string{}, History: 12, Horizon: 12, Split: []float64{6, 2, 2}, Dates: []toml.LocalDate{}},
 		Model:    Model{Backbone: "stid", Options: map[string]any{}},
 		Optim:    optim.Default(),
 		Schedule: optim.Schedule{Kind: "constant", By: "step", Milestones: []int{}, Gamma: 0.1},
-		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Seed: 1,
+		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Only: []string{}, Seed: 1,
 			Loss: "mae", HuberDelta: 1},
 		Prune:   Prune{Method: "full", Config: prune},
 		Backend: Backend{Name: "auto"},
@@ -189,10 +196,12 @@ func knownKeys(key string) []string {
 }
 
 func (s Spec) clone() Spec {
+	s.Data.More = slices.Clone(s.Data.More)
 	s.Data.Split = slices.Clone(s.Data.Split)
 	s.Data.Dates = slices.Clone(s.Data.Dates)
 	s.Model.Options = maps.Clone(s.Model.Options)
 	s.Schedule.Milestones = slices.Clone(s.Schedule.Milestones)
+	s.Train.Only = slices.Clone(s.Train.Only)
 	return s
 }
 
@@ -213,7 +222,7 @@ func (s Spec) Check() error {
 		value int
 		least int
 	}{
-		{"data.history", s.Data.History, 1}, {"data.horizon", s.Data.Horizon, 1},
+		{"data.history", s.Data.History, 0}, {"data.horizon", s.Data.Horizon, 0},
 		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
 		{"train.validate_every", s.Train.ValidateEvery, 1}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
 	} {
@@ -228,6 +237,9 @@ func (s Spec) Check() error {
 	}
 	if s.Data.Name == "" {
 		return errors.New("data.name is empty; set it to the name of a data set or the path of its folder")
+	}
+	if s.Model.Init != "" && !idForm.MatchString(s.Model.Init) {
+		return fmt.Errorf("model.init = %q; want the whole id of a run, 16 hexadecimal digits: `stprune runs list` shows them", s.Model.Init)
 	}
 	if len(s.Data.Dates) != 0 {
 		if len(s.Data.Dates) != 2 || !s.Data.Dates[0].AsTime(time.UTC).Before(s.Data.Dates[1].AsTime(time.UTC)) {
@@ -286,9 +298,9 @@ func (s Spec) Check() error {
 // backends are the names that accel.Open knows.
 var backends = []string{"auto", "xla", "xla:cpu", "xla:cuda", "go"}
 
-// Protocol turns the data into windows.
-func (s Spec) Protocol() datasets.Protocol {
-	p := datasets.Protocol{History: s.Data.History, Horizon: s.Data.Horizon}
+// Protocol turns a data set with that many steps a day into windows.
+func (s Spec) Protocol(stepsPerDay int) datasets.Protocol {
+	p := datasets.Protocol{History: cmp.Or(s.Data.History, stepsPerDay), Horizon: cmp.Or(s.Data.Horizon, stepsPerDay)}
 	if len(s.Data.Dates) == 2 {
 		p.Dates = [2]time.Time{s.Data.Dates[0].AsTime(time.UTC), s.Data.Dates[1].AsTime(time.UTC)}
 	} else {
@@ -330,7 +342,7 @@ func (s Spec) training(prunedBatch int) train.Config {
 		Optim: s.Optim, Schedule: s.Schedule,
 		Unit: s.Train.Unit, Epochs: s.Train.Epochs,
 		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
-		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience,
+		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience, Only: s.Train.Only,
 		Loss:       reduction,
 		GraphStats: s.Prune.Method == "st-prune" && s.Prune.Score == "complexity" && s.Prune.LambdaG != 0,
 		Seed:       s.Train.Seed,
@@ -342,6 +354,9 @@ func (s Spec) training(prunedBatch int) train.Config {
 func (s Spec) meaning() Spec {
 	s = s.clone()
 	s.Name, s.Notes, s.Data.Name = "", "", ""
+	for i := range s.Data.More {
+		s.Data.More[i] = "" // their number counts, what they hold is in the data's hash
+	}
 	if len(s.Data.Dates) != 0 {
 		s.Data.Split = []float64{}
 	} else if sum := sumOf(s.Data.Split); sum > 0 {
@@ -446,7 +461,7 @@ func effective(method string, c stprune.Config) stprune.Config {
 // formatVersion is part of every id. Raise it when equal specs no longer give equal results.
 const formatVersion = 1
 
-// ID identifies the run of this spec on data with the given content hash ([datasets.Series.Hash]): 16 hexadecimal digits.
+// ID identifies the run of this spec on data with the given content hash ([datasets.Series.Hash]; of several data sets, see [Do], joined): 16 hexadecimal digits.
 // Specs of equal meaning have equal ids. Backend "auto" must have been replaced by what it stands for.
 func (s Spec) ID(dataHash string) string {
 	h := sha256.New()

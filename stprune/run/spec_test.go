@@ -82,7 +82,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 
 func TestCheckNamesKey(t *testing.T) {
 	for setting, want := range map[string]string{
-		"data.history=0":             "data.history",
+		"data.history=-1":            "data.history",
 		"data.split=[6,2]":           "data.split",
 		"train.loss=mse":             "train.loss",
 		"train.huber_delta=0":        "train.huber_delta",
@@ -104,6 +104,7 @@ func TestCheckNamesKey(t *testing.T) {
 		"prune.selector=best":        "selector",
 		"train.validate_every=0":     "train.validate_every",
 		"data.horizon=9999999999999": "data.horizon",
+		"model.init=best":            "model.init",
 	} {
 		s := set(t, DefaultSpec(), "data.name=x", "prune.method=st-prune")
 		err := set(t, s, setting).Check()
@@ -178,7 +179,7 @@ func TestEveryKeyCounts(t *testing.T) {
 			case string:
 				value = "other"
 			default:
-				value = map[string]string{"data.split": "[7,1,2]", "data.dates": "[2017-05-01,2017-06-01]",
+				value = map[string]string{"data.more": "[\"x\"]", "train.only": "[\"linear\"]", "data.split": "[7,1,2]", "data.dates": "[2017-05-01,2017-06-01]",
 					"schedule.milestones": "[4]", "model.options": "{layers=2}"}[name]
 			}
 			if a, b := from.ID("h"), set(t, from, name+"="+value).ID("h"); a == b {
@@ -197,7 +198,7 @@ func TestEveryKeyCounts(t *testing.T) {
 
 // Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
 func TestIDStaysTheSame(t *testing.T) {
-	const want = "0660adc567a9a66e"
+	const want = "a65f04488806d866"
 	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
 		t.Errorf("id %s, want %s", got, want)
 	}

@@ -116,8 +116,11 @@ type Result struct {
 	BestEpoch  int          `json:"best_epoch"`  // of the best validation
 	Validation loss.Metrics `json:"validation"`  // of the best epoch
 	Test       loss.Metrics `json:"test"`        // with the parameters of the best epoch
-	Seconds    Seconds      `json:"seconds"`
-	PeakMemory int64        `json:"peak_memory"` // bytes of the process that finished the run; 0 when unknown
+	// Tests are the errors on each data set, data.name's and data.more's in order, in raw units, when there are several. Test and
+	// Validation are then of all together, in units of each set's standard deviation.
+	Tests      []loss.Metrics `json:"tests,omitempty"`
+	Seconds    Seconds        `json:"seconds"`
+	PeakMemory int64          `json:"peak_memory"` // bytes of the process that finished the run; 0 when unknown
 }
 
 // Seconds of a run, in all processes that saved an epoch of it.

@@ -26,8 +26,8 @@ type resident struct {
 	tod, dow *node // [T] int32
 }
 
-// batch is what a step gathers from the resident arrays.
-type batch struct {
+// gathered is what a step gathers from the resident arrays.
+type gathered struct {
 	in     backbone.Input
 	target *node // [B,Q,M] raw units
 	mask   *node // [B,Q,M] 1 where measured, else 0
@@ -35,7 +35,7 @@ type batch struct {
 
 // gather cuts the windows that begin at starts [B] out of the resident series: all nodes, or with units [B] the one node of
 // each (window, node) pair.
-func (l layout) gather(r resident, starts, units *node) batch {
+func (l layout) gather(r resident, starts, units *node) gathered {
 	g := starts.Graph()
 	b, w := starts.Shape().Dimensions[0], l.history+l.horizon
 	times := graph.Add(graph.Reshape(starts, b, 1), graph.Iota(g, shapes.Make(dtypes.Int32, 1, w), 1)) // [B,W]
@@ -71,7 +71,7 @@ func (l layout) gather(r resident, starts, units *node) batch {
 	tod, dow := calendar(0, l.history)
 	futureTod, futureDow := calendar(l.history, w)
 	target := part(l.history, w)
-	out := batch{
+	out := gathered{
 		in: backbone.Input{
 			Value:    z,
 			Tod:      graph.DivScalar(graph.ConvertDType(tod, z.DType()), float64(l.stepsPerDay)),

@@ -4,6 +4,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,9 +12,6 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/datasets"
@@ -48,27 +46,24 @@ type Config struct {
 	Loss       loss.Reduction
 	GraphStats bool // measure graph roughness; needs a graph
 
+	Only []string // train only parameters whose names begin with one of these; empty: all
+
 	Seed uint64
 }
 
-// Trainer trains one model. It is not safe for concurrent use.
+// Trainer trains one model, on one data set or several. It is not safe for concurrent use.
 type Trainer struct {
 	cfg     Config
-	backend compute.Backend
-	model   backbone.Backbone
-	layout  layout
-	windows *datasets.Windows
+	domains []*domain
+	model   backbone.Backbone // of the first domain; all have the same parameters
+	parts   []optim.Part
 	pruner  stprune.Pruner
 
-	resident  []*tensors.Tensor // values, tod, dow
-	constants []*tensors.Tensor // of the backbone
-	laplacian *tensors.Tensor   // [N,N] or nil
-	theta     *tensors.Tensor   // [P+K] parameters, then the backbone's buffers
-	slots     []*tensors.Tensor // optimiser state, each [P]
-	best      []float32         // [P+K] of the best validation; nil before the first
+	theta *tensors.Tensor   // [P+K] parameters, then the backbone's buffers
+	slots []*tensors.Tensor // optimiser state, each [P]
+	best  []float32         // [P+K] of the best validation; nil before the first
 
-	step, eval *graph.Exec
-	compiled   map[string]time.Duration // per executable and batch size
+	compiled map[string]time.Duration // per executable and batch size
 
 	state     state
 	selection *stprune.Selection // of the epoch under way; nil between epochs
@@ -116,11 +111,11 @@ type EpochReport struct {
 	Epoch      int // from 1
 	Units      int // visited in this epoch
 	Steps      int
-	Visits     int64   // windows × nodes visited so far
-	Loss       float64 // mean training loss, raw units
-	LR         float64 // of the last step
-	Validation *loss.Metrics
-	Best       bool // the validation is the best so far
+	Visits     int64         // windows × nodes visited so far
+	Loss       float64       // mean training loss, raw units; with several data sets in units of each one's standard deviation
+	LR         float64       // of the last step
+	Validation *loss.Metrics // of all data sets together, in the units of Loss; nil when this epoch was not validated
+	Best       bool          // the validation is the best so far
 	Seconds    Seconds
 }
 
@@ -148,15 +143,26 @@ func (e *DivergedError) Error() string {
 		e.Loss, e.Step, e.Epoch, shown, len(e.Units))
 }
 
-// Units is the number of training units: windows, or windows × nodes.
-func (c Config) Units(s *datasets.Series, w *datasets.Windows) int {
-	if c.Unit == Pair {
-		return len(w.Train) * s.N
-	}
-	return len(w.Train)
+// Source is a data set with its windows.
+type Source struct {
+	Series  *datasets.Series
+	Windows *datasets.Windows
 }
 
-func (c Config) check(s *datasets.Series, w *datasets.Windows) error {
+// Units is the number of training units in all sources: windows, or windows × nodes.
+func (c Config) Units(sources ...Source) int {
+	units := 0
+	for _, s := range sources {
+		n := len(s.Windows.Train)
+		if c.Unit == Pair {
+			n *= s.Series.N
+		}
+		units += n
+	}
+	return units
+}
+
+func (c Config) check(sources []Source) error {
 	if err := c.Optim.Check(); err != nil {
 		return err
 	}
@@ -172,93 +178,128 @@ func (c Config) check(s *datasets.Series, w *datasets.Windows) error {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
 	}
-	switch c.Unit {
-	case Window:
-	case Pair:
-		if n := len(w.Train) * s.N; n > math.MaxInt32 {
-			return fmt.Errorf("train.unit = pair: %d windows × %d nodes exceed %d units; train on windows", len(w.Train), s.N, math.MaxInt32)
-		}
-	default:
+	if c.Unit != Window && c.Unit != Pair {
 		return fmt.Errorf("train.unit %q is unknown; choose %s or %s", c.Unit, Window, Pair)
 	}
-	if c.Loss.Unmasked && s.Missing != s.Missing {
-		return fmt.Errorf("the unmasked loss trains on the value that marks missing targets, but series %q marks them by NaN; import it with --missing 0 or mask the loss", s.Name)
+	switch n := c.Units(sources...); {
+	case len(sources) == 0:
+		return errors.New("no data set to train on")
+	case n > math.MaxInt32:
+		return fmt.Errorf("train.unit = %s: %d units, at most %d can be told apart; train on windows", c.Unit, n, math.MaxInt32)
+	case c.Unit == Pair && len(sources) > 1:
+		return fmt.Errorf("train.unit = %s with %d data sets; set train.unit = %q", c.Unit, len(sources), Window)
 	}
-	if c.GraphStats && s.Graph == nil {
-		return fmt.Errorf("graph roughness needs a graph, but series %q has none; import it with --graph or set the term's factor to 0", s.Name)
+	for _, s := range sources {
+		if err := s.Series.Check(); err != nil {
+			return err
+		}
+		if c.Loss.Unmasked && s.Series.Missing != s.Series.Missing {
+			return fmt.Errorf("the unmasked loss trains on the value that marks missing targets, but series %q marks them by NaN; import it with --missing 0 or mask the loss", s.Series.Name)
+		}
+		if c.GraphStats && s.Series.Graph == nil {
+			return fmt.Errorf("graph roughness needs a graph, but series %q has none; import it with --graph or set the term's factor to 0", s.Series.Name)
+		}
 	}
 	return nil
 }
 
-// New puts the series on the device and initialises the model. Nothing is compiled before it is used.
-func New(be compute.Backend, s *datasets.Series, w *datasets.Windows, c Config, p stprune.Pruner) (*Trainer, error) {
-	if err := s.Check(); err != nil {
-		return nil, err
-	}
-	if err := c.check(s, w); err != nil {
+// New puts the series on the device and initialises the model. Nothing is compiled before it is used. With several sources one
+// model is trained on all of them, each batch from one; units count through the sources in order.
+func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Trainer, error) {
+	if err := c.check(sources); err != nil {
 		return nil, err
 	}
 	if c.PrunedBatch == 0 {
 		c.PrunedBatch = c.Batch
 	}
-	steps := s.Calendar.StepsPerDay()
-	model, err := backbone.New(c.Backbone, backbone.Config{Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: steps, Graph: s.Graph, Options: c.Options})
-	if err != nil {
+	t := &Trainer{cfg: c, pruner: p, compiled: map[string]time.Duration{}, state: state{BestMAE: math.Inf(1)}}
+	for _, s := range sources {
+		d, err := newDomain(t, s)
+		if err != nil {
+			t.Close()
+			return nil, err
+		}
+		t.domains = append(t.domains, d)
+	}
+	t.model = t.domains[0].model
+	for i, d := range t.domains[1:] {
+		if err := sameParams(t.model, d.model); err != nil {
+			t.Close()
+			return nil, fmt.Errorf("backbone %s can't be trained on %q and %q at once: %w", c.Backbone, sources[0].Series.Name, sources[i+1].Series.Name, err)
+		}
+	}
+	t.parts = backbone.Parts(t.model)
+	if err := t.freeze(); err != nil {
+		t.Close()
 		return nil, err
 	}
-	traits := model.Traits()
-	if c.Unit == Pair && !traits.PairWise {
-		return nil, fmt.Errorf("train.unit = pair: backbone %s mixes nodes and needs whole windows; set train.unit = %q", c.Backbone, Window)
-	}
-	t := &Trainer{
-		cfg: c, backend: be, model: model, windows: w, pruner: p,
-		layout: layout{
-			history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: steps, scaler: w.Scaler, raw: traits.Raw,
-		},
-		compiled: map[string]time.Duration{},
-		state:    state{BestMAE: math.Inf(1), Parameters: backbone.ParamCount(model)},
-	}
-	t.putSeries(s)
-	for _, x := range traits.Constants {
-		t.constants = append(t.constants, tensors.FromFlatDataAndDimensions(x.Values, x.Shape...))
-	}
-	theta := backbone.Init(model, stprune.Stream(c.Seed, "init", 0))
-	t.setParameters(theta, nil)
-
-	if t.step, err = graph.NewExec(be, t.stepGraph); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	if t.eval, err = graph.NewExec(be, t.evalGraph); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+	t.state.Parameters = backbone.ParamCount(t.model)
+	t.setParameters(backbone.Init(t.model, stprune.Stream(c.Seed, "init", 0)), nil)
+	for _, d := range t.domains {
+		if err := d.build(be); err != nil {
+			t.Close()
+			return nil, err
+		}
 	}
 	return t, nil
 }
 
-// putSeries prepares the resident arrays. NaN cannot be compared on every backend, so it becomes the missing value.
-func (t *Trainer) putSeries(s *datasets.Series) {
-	t.layout.missing = s.Missing
-	if s.Missing != s.Missing {
-		t.layout.missing, t.layout.missingIsZ0 = -math.MaxFloat32, true
-	}
-	values := make([]float32, len(s.Values))
-	for i, v := range s.Values {
-		if v != v {
-			v = t.layout.missing
+// sameParams tells where the parameters and buffers of two backbones differ.
+func sameParams(a, b backbone.Backbone) error {
+	names := func(b backbone.Backbone) (all []string) {
+		for _, p := range b.Params() {
+			all = append(all, fmt.Sprint(p.Name, " ", p.Shape))
 		}
-		values[i] = v
+		for _, x := range b.Traits().Buffers {
+			all = append(all, fmt.Sprint(x.Name, " ", x.Shape))
+		}
+		return all
 	}
-	tod, dow := make([]int32, s.T), make([]int32, s.T)
-	for i := range s.T {
-		tod[i], dow[i] = int32(s.Calendar.TimeOfDay(i)), int32(s.Calendar.DayOfWeek(i))
+	x, y := names(a), names(b)
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return fmt.Errorf("its parameters depend on the data set: %s and %s", x[i], y[i])
+		}
 	}
-	t.resident = []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(values, s.T, s.N),
-		tensors.FromFlatDataAndDimensions(tod, s.T),
-		tensors.FromFlatDataAndDimensions(dow, s.T),
+	if len(x) != len(y) {
+		return fmt.Errorf("it has %d and %d parameters", len(x), len(y))
 	}
-	if t.cfg.GraphStats {
-		t.laplacian = tensors.FromFlatDataAndDimensions(loss.NormalisedLaplacian(s.Graph), s.N, s.N)
+	return nil
+}
+
+// freeze marks the parameters that Config.Only leaves out.
+func (t *Trainer) freeze() error {
+	if len(t.cfg.Only) == 0 {
+		return nil
 	}
+	used := map[string]bool{}
+	for i, p := range t.model.Params() {
+		at := slices.IndexFunc(t.cfg.Only, func(prefix string) bool { return strings.HasPrefix(p.Name, prefix) })
+		if t.parts[i].Frozen = at < 0; at >= 0 {
+			used[t.cfg.Only[at]] = true
+		}
+	}
+	for _, prefix := range t.cfg.Only {
+		if !used[prefix] {
+			var names []string
+			for _, p := range t.model.Params() {
+				names = append(names, p.Name)
+			}
+			return fmt.Errorf("train.only: no parameter begins with %q; there are %s", prefix, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// Load replaces parameters and buffers by named ones, e.g. of another run, and starts the optimiser anew. All must be there, in
+// the backbone's sizes.
+func (t *Trainer) Load(named map[string][]float32) error {
+	theta, err := backbone.FromNamed(t.model, named)
+	if err != nil {
+		return err
+	}
+	t.setParameters(theta, nil)
+	return nil
 }
 
 // setParameters replaces theta [P+K] and the optimiser's slots (nil: zeros).
@@ -271,7 +312,7 @@ func (t *Trainer) setParameters(theta []float32, slots [][]float32) {
 		if slots != nil {
 			copy(values, slots[i])
 		}
-		t.slots = append(t.slots, tensors.FromFlatDataAndDimensions(values, len(theta)))
+		t.slots = append(t.slots, tensors.FromFlatDataAndDimensions(values, len(values)))
 	}
 }
 
@@ -286,100 +327,21 @@ func release(ts []*tensors.Tensor) {
 
 // Close frees what the trainer holds on the device.
 func (t *Trainer) Close() {
-	release(slices.Concat(t.slots, t.resident, t.constants, []*tensors.Tensor{t.theta, t.laplacian}))
-	t.step.Finalize()
-	t.eval.Finalize()
-}
-
-// fixed are the inputs that stay on the device, the last of every graph: values, tod, dow, constants…, [laplacian].
-func (t *Trainer) fixed() []*tensors.Tensor {
-	all := slices.Concat(t.resident, t.constants)
-	if t.laplacian != nil {
-		all = append(all, t.laplacian)
+	release(append(t.slots, t.theta))
+	for _, d := range t.domains {
+		d.close()
 	}
-	return all
-}
-
-// takeFixed takes them apart again.
-func (t *Trainer) takeFixed(in []*node) (r resident, constants []*node, laplacian *node) {
-	r = resident{in[0], in[1], in[2]}
-	constants = in[3 : 3+len(t.constants)]
-	if t.laplacian != nil {
-		laplacian = in[3+len(t.constants)]
-	}
-	return r, constants, laplacian
-}
-
-// stepGraph: inputs theta, slots…, hyper, key, starts, weights, [nodes], fixed…;
-// outputs theta, slots…, loss, gradient norm, stats.
-func (t *Trainer) stepGraph(in []*node) []*node {
-	next := func() *node { x := in[0]; in = in[1:]; return x }
-	theta := next()
-	var slots []*node
-	for range t.slots {
-		slots = append(slots, next())
-	}
-	hyper, key, starts, weights := next(), next(), next(), next()
-	var units *node
-	if t.cfg.Unit == Pair {
-		units = next()
-	}
-	r, constants, laplacian := t.takeFixed(in)
-
-	b := t.layout.gather(r, starts, units)
-	pass, parts := backbone.NewPass(t.model, theta, constants, key)
-	e := loss.New(t.model.Forward(pass, b.in), b.target, b.mask, t.layout.scaler, t.layout.raw)
-	total := t.cfg.Loss.Loss(e, weights)
-	gradients := graph.Gradient(total, parts...)
-	for i, g := range gradients {
-		gradients[i] = graph.Reshape(g, g.Shape().Size())
-	}
-	params := graph.Slice(theta, graph.AxisRange(0, t.state.Parameters))
-	params, slots, norm := t.cfg.Optim.Update(params, graph.Concatenate(gradients, 0), slots, hyper, backbone.Parts(t.model))
-	return append(append([]*node{pass.Theta(params)}, slots...), total, norm, e.Stats(laplacian))
-}
-
-// evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums], stats [B, NumStats].
-func (t *Trainer) evalGraph(in []*node) []*node {
-	theta, starts, weights := in[0], in[1], in[2]
-	r, constants, laplacian := t.takeFixed(in[3:])
-	b := t.layout.gather(r, starts, nil)
-	pass, _ := backbone.NewPass(t.model, theta, constants, nil)
-	e := loss.New(t.model.Forward(pass, b.in), b.target, b.mask, t.layout.scaler, t.layout.raw)
-	return []*node{e.Sums(weights), e.Stats(laplacian)}
-}
-
-// compile builds an executable for one batch size and notes how long it took; known sizes cost nothing.
-func (t *Trainer) compile(name string, exec *graph.Exec, args []any) error {
-	batch := 0
-	var forms []shapes.Shape
-	for _, a := range args {
-		forms = append(forms, a.(*tensors.Tensor).Shape())
-		if s := forms[len(forms)-1]; s.DType == dtypes.Int32 && s.Rank() == 1 && batch == 0 {
-			batch = s.Dimensions[0]
-		}
-	}
-	key := fmt.Sprintf("%s at batch %d", name, batch)
-	if _, done := t.compiled[key]; done {
-		return nil
-	}
-	start := time.Now()
-	if _, err := exec.Compile(forms...); err != nil {
-		return fmt.Errorf("compiling the %s: %w", key, brief(err))
-	}
-	t.compiled[key] = time.Since(start)
-	t.seconds.Compile += t.compiled[key].Seconds()
-	return nil
 }
 
 // Compiled tells which executables were built, by kind and batch size, and how long each took.
 func (t *Trainer) Compiled() map[string]time.Duration { return t.compiled }
 
-// Products is the number of multiplications in the forward pass's matrix products for one unit; 0 when it is not known.
+// Products is the number of multiplications in the forward pass's matrix products for one unit of the first data set; 0 when
+// it is not known.
 func (t *Trainer) Products() float64 {
 	products := t.model.Traits().Products
 	if t.cfg.Unit == Pair {
-		products /= float64(t.layout.nodes)
+		products /= float64(t.domains[0].layout.nodes)
 	}
 	return products
 }
@@ -414,19 +376,21 @@ func (t *Trainer) batchSize(units int) int {
 }
 
 func (t *Trainer) units() int {
-	if t.cfg.Unit == Pair {
-		return len(t.windows.Train) * t.layout.nodes
-	}
-	return len(t.windows.Train)
+	last := t.domains[len(t.domains)-1]
+	return int(last.first) + last.units
 }
 
-// PlannedSteps is the number of optimiser steps of the whole run.
+// PlannedSteps is the number of optimiser steps of the whole run. With several data sets it supposes that pruned epochs keep the
+// same share of each.
 func (t *Trainer) PlannedSteps() int {
 	steps := 0
 	for e := range t.cfg.Epochs {
 		k := t.pruner.Keep(e)
 		b := t.batchSize(k)
-		steps += (k + b - 1) / b
+		for _, d := range t.domains {
+			share := (k*d.units + t.units() - 1) / t.units()
+			steps += (share + b - 1) / b
+		}
 	}
 	return steps
 }
@@ -473,21 +437,21 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	if s.All {
 		k = t.units()
 	}
-	order := permutation(k, t.cfg.Seed, t.state.Epoch)
+	b := t.batchSize(k)
+	batches := t.batches(s, b)
+	steps := len(batches)
 	t.seconds.Selection += time.Since(start).Seconds()
 
-	b := t.batchSize(k)
-	steps := (k + b - 1) / b
 	var rate float64
 	feed := t.newFeed(b)
 	for t.state.Step < steps {
 		if err := ctx.Err(); err != nil {
 			return EpochReport{}, fmt.Errorf("interrupted in epoch %d after step %d of %d: %w", t.state.Epoch+1, t.state.Step, steps, err)
 		}
-		rate = t.cfg.Schedule.LR(t.cfg.Optim.LR, optim.Progress{Epoch: t.state.Epoch, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: planned})
-		from := t.state.Step * b
-		feed.fill(t, s, order[from:min(from+b, k)])
-		value, stats, err := t.trainStep(feed, rate)
+		rate = t.cfg.Schedule.LR(t.cfg.Optim.LR, optim.Progress{Epoch: t.state.Epoch, Epochs: t.cfg.Epochs, Step: min(t.state.Global, planned-1), Steps: planned})
+		d := batches[t.state.Step].domain
+		feed.fill(d, s, batches[t.state.Step].positions)
+		value, stats, err := t.trainStep(d, feed, rate)
 		if err != nil {
 			return EpochReport{}, err
 		}
@@ -504,22 +468,22 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		t.seconds.Selection += time.Since(observe).Seconds()
 		t.state.Step++
 		t.state.Global++
-		t.state.LossSum += value * float64(len(feed.ids))
+		t.state.LossSum += value / t.scale(d) * float64(len(feed.ids))
 		t.state.LossUnits += int64(len(feed.ids))
 		visits := int64(len(feed.ids))
 		if t.cfg.Unit == Window {
-			visits *= int64(t.layout.nodes)
+			visits *= int64(d.layout.nodes)
 		}
 		t.state.Visits += visits
 		if ev.Step != nil {
-			ev.Step(Progress{Epoch: t.state.Epoch + 1, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: planned, Loss: value})
+			ev.Step(Progress{Epoch: t.state.Epoch + 1, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: max(planned, t.state.Global), Loss: value})
 		}
 	}
 
 	report := EpochReport{Epoch: t.state.Epoch + 1, Units: k, Steps: steps, Visits: t.state.Visits, LR: rate,
 		Loss: t.state.LossSum / float64(max(1, t.state.LossUnits))}
 	if report.Epoch%t.cfg.ValidateEvery == 0 || report.Epoch == t.cfg.Epochs {
-		m, _, err := t.evaluate(ctx, t.theta, t.windows.Val, false)
+		m, _, err := t.evaluate(ctx, t.theta, Validation)
 		if err != nil {
 			return EpochReport{}, err
 		}
@@ -553,214 +517,4 @@ func (t *Trainer) checkSelection(s stprune.Selection) error {
 		}
 	}
 	return nil
-}
-
-// permutation is the order in which an epoch visits its k units.
-func permutation(k int, seed uint64, epoch int) []int32 {
-	order := make([]int32, k)
-	for i := range order {
-		order[i] = int32(i)
-	}
-	r := stprune.Stream(seed, "order", epoch)
-	for i := k - 1; i > 0; i-- {
-		j := r.Uint32N(uint32(i + 1))
-		order[i], order[j] = order[j], order[i]
-	}
-	return order
-}
-
-// feed is what one step sends to the device. Its slices are reused.
-type feed struct {
-	ids           []int32 // units of the batch, without padding
-	starts, nodes []int32 // [B]
-	weights       []float32
-	window        bool
-}
-
-func (t *Trainer) newFeed(b int) *feed {
-	return &feed{ids: make([]int32, 0, b), starts: make([]int32, b), nodes: make([]int32, b), weights: make([]float32, b), window: t.cfg.Unit == Window}
-}
-
-// fill takes the selected units at the given positions; the rest of the batch is padding with weight 0.
-func (f *feed) fill(t *Trainer, s *stprune.Selection, positions []int32) {
-	f.ids = f.ids[:0]
-	nodes := int32(t.layout.nodes)
-	for i := range f.starts {
-		if i >= len(positions) {
-			f.starts[i], f.nodes[i], f.weights[i] = f.starts[0], f.nodes[0], 0
-			continue
-		}
-		at, weight := positions[i], float32(1)
-		id := at
-		if !s.All {
-			id = s.IDs[at]
-			if s.Weight != nil {
-				weight = s.Weight[at]
-			}
-		}
-		f.ids = append(f.ids, id)
-		f.weights[i] = weight
-		if f.window {
-			f.starts[i] = t.windows.Train[id]
-		} else {
-			f.starts[i], f.nodes[i] = t.windows.Train[id/nodes], id%nodes
-		}
-	}
-}
-
-// trainStep runs one optimiser step and returns the loss and the stats of the batch's units.
-func (t *Trainer) trainStep(f *feed, rate float64) (float64, stprune.Stats, error) {
-	hyper := t.cfg.Optim.Hyper(rate, t.state.Global+1)
-	r := stprune.Stream(t.cfg.Seed, "dropout", t.state.Global)
-	b := len(f.starts)
-	own := []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(hyper32(hyper), optim.HyperSize),
-		tensors.FromFlatDataAndDimensions([]uint32{r.Uint32(), r.Uint32()}, 2),
-		tensors.FromFlatDataAndDimensions(f.starts, b),
-		tensors.FromFlatDataAndDimensions(f.weights, b),
-	}
-	if !f.window {
-		own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, b))
-	}
-	defer release(own)
-	args := []any{t.theta}
-	for _, x := range slices.Concat(t.slots, own, t.fixed()) {
-		args = append(args, x)
-	}
-	if err := t.compile("training step", t.step, args); err != nil {
-		return 0, nil, err
-	}
-	start := time.Now()
-	defer func() { t.seconds.Steps += time.Since(start).Seconds() }()
-	out, err := t.step.Call(args...)
-	if err != nil {
-		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
-	}
-	n := 1 + len(t.slots)
-	defer release(out[n:])
-	release(append(t.slots, t.theta))
-	t.theta, t.slots = out[0], append([]*tensors.Tensor(nil), out[1:n]...)
-	value, err := tensors.CopyFlatData[float32](out[n])
-	if err != nil {
-		return 0, nil, fmt.Errorf("training step %d: reading the loss: %w", t.state.Global+1, brief(err))
-	}
-	stats, err := tensors.CopyFlatData[float32](out[n+2])
-	if err != nil {
-		return 0, nil, fmt.Errorf("training step %d: reading the stats: %w", t.state.Global+1, brief(err))
-	}
-	return float64(value[0]), stats[:len(f.ids)*stprune.NumStats], nil
-}
-
-func hyper32(h [optim.HyperSize]float64) []float32 {
-	out := make([]float32, len(h))
-	for i, v := range h {
-		out[i] = float32(v)
-	}
-	return out
-}
-
-// evaluate measures the model with parameters theta on the windows that begin at starts; with perWindow also their stats
-// [len(starts), NumStats] in evaluation mode.
-func (t *Trainer) evaluate(ctx context.Context, theta *tensors.Tensor, starts []int32, perWindow bool) (loss.Metrics, stprune.Stats, error) {
-	total := make([]float64, t.layout.horizon*loss.NumSums)
-	var all stprune.Stats
-	b := min(t.cfg.EvalBatch, len(starts))
-	batch, weights := make([]int32, b), make([]float32, b)
-	for from := 0; from < len(starts); from += b {
-		if err := ctx.Err(); err != nil {
-			return loss.Metrics{}, nil, fmt.Errorf("interrupted while evaluating after epoch %d: %w", t.state.Epoch+1, err)
-		}
-		n := copy(batch, starts[from:])
-		for i := range batch {
-			weights[i] = 1
-			if i >= n {
-				batch[i], weights[i] = batch[0], 0
-			}
-		}
-		sums, stats, err := t.evalStep(theta, batch, weights, perWindow)
-		if err != nil {
-			return loss.Metrics{}, nil, err
-		}
-		for i, v := range sums {
-			total[i] += float64(v)
-		}
-		if perWindow {
-			all = append(all, stats[:n*stprune.NumStats]...)
-		}
-	}
-	m, err := loss.NewMetrics(total)
-	return m, all, err
-}
-
-func (t *Trainer) evalStep(theta *tensors.Tensor, starts []int32, weights []float32, perWindow bool) (sums, stats []float32, err error) {
-	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
-	defer release(own)
-	args := []any{theta}
-	for _, x := range slices.Concat(own, t.fixed()) {
-		args = append(args, x)
-	}
-	if err := t.compile("evaluation", t.eval, args); err != nil {
-		return nil, nil, err
-	}
-	start := time.Now()
-	defer func() { t.seconds.Evaluation += time.Since(start).Seconds() }()
-	out, err := t.eval.Call(args...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("evaluation: %w", brief(err))
-	}
-	defer release(out)
-	if sums, err = tensors.CopyFlatData[float32](out[0]); err == nil && perWindow {
-		stats, err = tensors.CopyFlatData[float32](out[1])
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("evaluation: reading the results: %w", brief(err))
-	}
-	return sums, stats, nil
-}
-
-// Parts of the data.
-const (
-	Train      = "train"
-	Validation = "validation"
-	Test       = "test"
-)
-
-// Evaluate measures the best-validation parameters (before the first validation: the current ones) on a part of the data.
-func (t *Trainer) Evaluate(ctx context.Context, part string) (loss.Metrics, Seconds, error) {
-	starts, err := t.part(part)
-	if err != nil {
-		return loss.Metrics{}, Seconds{}, err
-	}
-	before := t.seconds
-	t.seconds = Seconds{}
-	defer func() { t.seconds = before }()
-	theta := t.theta
-	if t.best != nil {
-		theta = tensors.FromFlatDataAndDimensions(t.best, len(t.best))
-		defer release([]*tensors.Tensor{theta})
-	}
-	m, _, err := t.evaluate(ctx, theta, starts, false)
-	return m, t.seconds, err
-}
-
-// Probe measures every window of a part with the current parameters in evaluation mode: stats [windows, NumStats].
-func (t *Trainer) Probe(ctx context.Context, part string) (stprune.Stats, error) {
-	starts, err := t.part(part)
-	if err != nil {
-		return nil, err
-	}
-	_, stats, err := t.evaluate(ctx, t.theta, starts, true)
-	return stats, err
-}
-
-func (t *Trainer) part(name string) ([]int32, error) {
-	switch name {
-	case Train:
-		return t.windows.Train, nil
-	case Validation:
-		return t.windows.Val, nil
-	case Test:
-		return t.windows.Test, nil
-	}
-	return nil, fmt.Errorf("part %q is unknown; choose %s, %s or %s", name, Train, Validation, Test)
 }

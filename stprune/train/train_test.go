@@ -68,7 +68,7 @@ func config() Config {
 func trainer(t *testing.T, be compute.Backend, c Config, missing bool, prune func(units int) stprune.Pruner) *Trainer {
 	t.Helper()
 	s, w := ramp(t, missing)
-	tr, err := New(be, s, w, c, prune(c.Units(s, w)))
+	tr, err := New(be, c, prune(c.Units(Source{s, w})), Source{s, w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestMetricsDoNotDependOnBatch(t *testing.T) {
 			for i, batch := range []int{1, 7, 64, 1 << 20} {
 				c := config()
 				c.EvalBatch = batch
-				m, _, err := trainer(t, be, c, true, full).Evaluate(context.Background(), Test)
+				m, _, _, err := trainer(t, be, c, true, full).Evaluate(context.Background(), Test)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,7 +126,7 @@ func TestPairsEqualWindows(t *testing.T) {
 				if unit == Pair {
 					c.Batch *= s.N
 				}
-				tr, err := New(be, s, w, c, full(c.Units(s, w)))
+				tr, err := New(be, c, full(c.Units(Source{s, w})), Source{s, w})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -162,7 +162,7 @@ func TestOneCompilePerBatchSize(t *testing.T) {
 	if err := tr.Run(context.Background(), Events{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := tr.Evaluate(context.Background(), Test); err != nil {
+	if _, _, _, err := tr.Evaluate(context.Background(), Test); err != nil {
 		t.Fatal(err)
 	}
 	var keys []string
@@ -198,7 +198,7 @@ func TestResumeIsExact(t *testing.T) {
 				}
 				s, w := ramp(t, true)
 				fresh := func() *Trainer {
-					tr, err := New(be, s, w, c, pruned(t, c.Units(s, w), c.Epochs))
+					tr, err := New(be, c, pruned(t, c.Units(Source{s, w}), c.Epochs), Source{s, w})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -316,7 +316,7 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 	} {
 		c := config()
 		change(&c)
-		_, err := New(be, s, w, c, full(len(w.Train)))
+		_, err := New(be, c, full(len(w.Train)), Source{s, w})
 		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(name)) {
 			t.Errorf("error %v; want one that names %q", err, name)
 		}
@@ -342,7 +342,7 @@ func TestUnmaskedLossNeedsAValue(t *testing.T) {
 	s.Missing = datasets.NoMissing()
 	c := config()
 	c.Loss.Unmasked = true
-	if _, err := New(open(t, "go"), s, w, c, full(c.Units(s, w))); err == nil {
+	if _, err := New(open(t, "go"), c, full(c.Units(Source{s, w})), Source{s, w}); err == nil {
 		t.Error("missing targets without a value were accepted")
 	}
 }

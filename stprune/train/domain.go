@@ -1,0 +1,406 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/backbone"
+	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/optim"
+)
+
+// domain is one data set and the backbone's graphs over it. The parameters are the trainer's.
+type domain struct {
+	t       *Trainer
+	model   backbone.Backbone
+	layout  layout
+	windows *datasets.Windows
+	name    string
+	first   int32 // id of its first unit
+	units   int
+
+	resident  []*tensors.Tensor // values, tod, dow
+	constants []*tensors.Tensor // of the backbone
+	laplacian *tensors.Tensor   // [N,N] or nil
+
+	step, eval *graph.Exec
+}
+
+func newDomain(t *Trainer, source Source) (*domain, error) {
+	s, w, c := source.Series, source.Windows, t.cfg
+	steps := s.Calendar.StepsPerDay()
+	model, err := backbone.New(c.Backbone, backbone.Config{
+		Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: steps, Graph: s.Graph, Options: c.Options,
+	})
+	if err != nil {
+		return nil, err
+	}
+	traits := model.Traits()
+	if c.Unit == Pair && !traits.PairWise {
+		return nil, fmt.Errorf("train.unit = pair: backbone %s mixes nodes and needs whole windows; set train.unit = %q", c.Backbone, Window)
+	}
+	d := &domain{
+		t: t, model: model, windows: w, name: s.Name, units: c.Units(source),
+		layout: layout{history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: steps, scaler: w.Scaler, raw: traits.Raw},
+	}
+	for _, before := range t.domains {
+		d.first += int32(before.units)
+	}
+	d.putSeries(s)
+	for _, x := range traits.Constants {
+		d.constants = append(d.constants, tensors.FromFlatDataAndDimensions(x.Values, x.Shape...))
+	}
+	return d, nil
+}
+
+// putSeries prepares the resident arrays. NaN cannot be compared on every backend, so it becomes the missing value.
+func (d *domain) putSeries(s *datasets.Series) {
+	d.layout.missing = s.Missing
+	if s.Missing != s.Missing {
+		d.layout.missing, d.layout.missingIsZ0 = -math.MaxFloat32, true
+	}
+	values := make([]float32, len(s.Values))
+	for i, v := range s.Values {
+		if v != v {
+			v = d.layout.missing
+		}
+		values[i] = v
+	}
+	tod, dow := make([]int32, s.T), make([]int32, s.T)
+	for i := range s.T {
+		tod[i], dow[i] = int32(s.Calendar.TimeOfDay(i)), int32(s.Calendar.DayOfWeek(i))
+	}
+	d.resident = []*tensors.Tensor{
+		tensors.FromFlatDataAndDimensions(values, s.T, s.N),
+		tensors.FromFlatDataAndDimensions(tod, s.T),
+		tensors.FromFlatDataAndDimensions(dow, s.T),
+	}
+	if d.t.cfg.GraphStats {
+		d.laplacian = tensors.FromFlatDataAndDimensions(loss.NormalisedLaplacian(s.Graph), s.N, s.N)
+	}
+}
+
+// build prepares the executables; they are compiled when first used.
+func (d *domain) build(be compute.Backend) (err error) {
+	if d.step, err = graph.NewExec(be, d.stepGraph); err == nil {
+		d.eval, err = graph.NewExec(be, d.evalGraph)
+	}
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+func (d *domain) close() {
+	release(slices.Concat(d.resident, d.constants, []*tensors.Tensor{d.laplacian}))
+	for _, e := range []*graph.Exec{d.step, d.eval} {
+		if e != nil {
+			e.Finalize()
+		}
+	}
+}
+
+// fixed are the inputs that stay on the device, the last of every graph: values, tod, dow, constants…, [laplacian].
+func (d *domain) fixed() []*tensors.Tensor {
+	all := slices.Concat(d.resident, d.constants)
+	if d.laplacian != nil {
+		all = append(all, d.laplacian)
+	}
+	return all
+}
+
+// takeFixed takes them apart again.
+func (d *domain) takeFixed(in []*node) (r resident, constants []*node, laplacian *node) {
+	r = resident{in[0], in[1], in[2]}
+	constants = in[3 : 3+len(d.constants)]
+	if d.laplacian != nil {
+		laplacian = in[3+len(d.constants)]
+	}
+	return r, constants, laplacian
+}
+
+// stepGraph: inputs theta, slots…, hyper, key, starts, weights, [nodes], fixed…;
+// outputs theta, slots…, loss, gradient norm, stats.
+func (d *domain) stepGraph(in []*node) []*node {
+	cfg := d.t.cfg
+	next := func() *node { x := in[0]; in = in[1:]; return x }
+	theta := next()
+	var slots []*node
+	for range d.t.slots {
+		slots = append(slots, next())
+	}
+	hyper, key, starts, weights := next(), next(), next(), next()
+	var units *node
+	if cfg.Unit == Pair {
+		units = next()
+	}
+	r, constants, laplacian := d.takeFixed(in)
+
+	b := d.layout.gather(r, starts, units)
+	pass, params := backbone.NewPass(d.model, theta, constants, key)
+	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	total := cfg.Loss.Loss(e, weights)
+	flat := graph.Slice(theta, graph.AxisRange(0, d.t.state.Parameters))
+	flat, slots, norm := cfg.Optim.Update(flat, d.t.gradient(total, params), slots, hyper, d.t.parts)
+	return append(append([]*node{pass.Theta(flat)}, slots...), total, norm, e.Stats(laplacian))
+}
+
+// gradient [P] of the loss; 0 for frozen parameters, whose backward pass is not built.
+func (t *Trainer) gradient(total *node, params []*node) *node {
+	var trained []*node
+	for i, p := range params {
+		if !t.parts[i].Frozen {
+			trained = append(trained, p)
+		}
+	}
+	gradients := graph.Gradient(total, trained...)
+	all := make([]*node, len(params))
+	for i, p := range params {
+		if t.parts[i].Frozen {
+			all[i] = graph.ZerosLike(p)
+		} else {
+			all[i], gradients = gradients[0], gradients[1:]
+		}
+		all[i] = graph.Reshape(all[i], p.Shape().Size())
+	}
+	return graph.Concatenate(all, 0)
+}
+
+// evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums], stats [B, NumStats].
+func (d *domain) evalGraph(in []*node) []*node {
+	theta, starts, weights := in[0], in[1], in[2]
+	r, constants, laplacian := d.takeFixed(in[3:])
+	b := d.layout.gather(r, starts, nil)
+	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
+	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	return []*node{e.Sums(weights), e.Stats(laplacian)}
+}
+
+// compile builds an executable for one batch size and notes how long it took; known sizes cost nothing.
+func (d *domain) compile(name string, exec *graph.Exec, args []any) error {
+	batch := 0
+	var forms []shapes.Shape
+	for _, a := range args {
+		forms = append(forms, a.(*tensors.Tensor).Shape())
+		if s := forms[len(forms)-1]; s.DType == dtypes.Int32 && s.Rank() == 1 && batch == 0 {
+			batch = s.Dimensions[0]
+		}
+	}
+	key := fmt.Sprintf("%s at batch %d", name, batch)
+	if len(d.t.domains) > 1 {
+		key += " of " + d.name
+	}
+	if _, done := d.t.compiled[key]; done {
+		return nil
+	}
+	start := time.Now()
+	if _, err := exec.Compile(forms...); err != nil {
+		return fmt.Errorf("compiling the %s: %w", key, brief(err))
+	}
+	d.t.compiled[key] = time.Since(start)
+	d.t.seconds.Compile += d.t.compiled[key].Seconds()
+	return nil
+}
+
+// trainStep runs one optimiser step and returns the loss and the stats of the batch's units.
+func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.Stats, error) {
+	hyper := t.cfg.Optim.Hyper(rate, t.state.Global+1)
+	r := stprune.Stream(t.cfg.Seed, "dropout", t.state.Global)
+	b := len(f.starts)
+	own := []*tensors.Tensor{
+		tensors.FromFlatDataAndDimensions(hyper32(hyper), optim.HyperSize),
+		tensors.FromFlatDataAndDimensions([]uint32{r.Uint32(), r.Uint32()}, 2),
+		tensors.FromFlatDataAndDimensions(f.starts, b),
+		tensors.FromFlatDataAndDimensions(f.weights, b),
+	}
+	if !f.window {
+		own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, b))
+	}
+	defer release(own)
+	args := []any{t.theta}
+	for _, x := range slices.Concat(t.slots, own, d.fixed()) {
+		args = append(args, x)
+	}
+	if err := d.compile("training step", d.step, args); err != nil {
+		return 0, nil, err
+	}
+	start := time.Now()
+	defer func() { t.seconds.Steps += time.Since(start).Seconds() }()
+	out, err := d.step.Call(args...)
+	if err != nil {
+		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
+	}
+	n := 1 + len(t.slots)
+	defer release(out[n:])
+	release(append(t.slots, t.theta))
+	t.theta, t.slots = out[0], append([]*tensors.Tensor(nil), out[1:n]...)
+	value, err := tensors.CopyFlatData[float32](out[n])
+	if err != nil {
+		return 0, nil, fmt.Errorf("training step %d: reading the loss: %w", t.state.Global+1, brief(err))
+	}
+	stats, err := tensors.CopyFlatData[float32](out[n+2])
+	if err != nil {
+		return 0, nil, fmt.Errorf("training step %d: reading the stats: %w", t.state.Global+1, brief(err))
+	}
+	return float64(value[0]), stats[:len(f.ids)*stprune.NumStats], nil
+}
+
+func hyper32(h [optim.HyperSize]float64) []float32 {
+	out := make([]float32, len(h))
+	for i, v := range h {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+// Parts of the data.
+const (
+	Train      = "train"
+	Validation = "validation"
+	Test       = "test"
+)
+
+// part lists the window starts of a part of the data.
+func (d *domain) part(name string) ([]int32, error) {
+	switch name {
+	case Train:
+		return d.windows.Train, nil
+	case Validation:
+		return d.windows.Val, nil
+	case Test:
+		return d.windows.Test, nil
+	}
+	return nil, fmt.Errorf("part %q is unknown; choose %s, %s or %s", name, Train, Validation, Test)
+}
+
+// totals evaluates the model with parameters theta on a part: sums [Q, loss.NumSums], and with perWindow the stats of every
+// window [windows, NumStats] in evaluation mode.
+func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string, perWindow bool) ([]float64, stprune.Stats, error) {
+	starts, err := d.part(part)
+	if err != nil {
+		return nil, nil, err
+	}
+	total := make([]float64, d.layout.horizon*loss.NumSums)
+	var all stprune.Stats
+	b := min(d.t.cfg.EvalBatch, len(starts))
+	batch, weights := make([]int32, b), make([]float32, b)
+	for from := 0; from < len(starts); from += b {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, fmt.Errorf("interrupted while evaluating after epoch %d: %w", d.t.state.Epoch+1, err)
+		}
+		n := copy(batch, starts[from:])
+		for i := range batch {
+			weights[i] = 1
+			if i >= n {
+				batch[i], weights[i] = batch[0], 0
+			}
+		}
+		sums, stats, err := d.evalStep(theta, batch, weights, perWindow)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, v := range sums {
+			total[i] += float64(v)
+		}
+		if perWindow {
+			all = append(all, stats[:n*stprune.NumStats]...)
+		}
+	}
+	return total, all, nil
+}
+
+func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float32, perWindow bool) (sums, stats []float32, err error) {
+	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
+	defer release(own)
+	args := []any{theta}
+	for _, x := range slices.Concat(own, d.fixed()) {
+		args = append(args, x)
+	}
+	if err := d.compile("evaluation", d.eval, args); err != nil {
+		return nil, nil, err
+	}
+	start := time.Now()
+	defer func() { d.t.seconds.Evaluation += time.Since(start).Seconds() }()
+	out, err := d.eval.Call(args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluation: %w", brief(err))
+	}
+	defer release(out)
+	if sums, err = tensors.CopyFlatData[float32](out[0]); err == nil && perWindow {
+		stats, err = tensors.CopyFlatData[float32](out[1])
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluation: reading the results: %w", brief(err))
+	}
+	return sums, stats, nil
+}
+
+// scale is the unit in which losses are averaged: raw with one data set, else the data set's standard deviation.
+func (t *Trainer) scale(d *domain) float64 {
+	if len(t.domains) == 1 {
+		return 1
+	}
+	return d.layout.scaler.Std
+}
+
+// evaluate measures the model with parameters theta on a part of the data: all data sets together, and each by itself. With
+// several data sets the errors of all together are in units of each set's standard deviation, over horizons only where all
+// have the same.
+func (t *Trainer) evaluate(ctx context.Context, theta *tensors.Tensor, part string) (all loss.Metrics, each []loss.Metrics, err error) {
+	var together []float64
+	for _, d := range t.domains {
+		sums, _, err := d.totals(ctx, theta, part, false)
+		if err != nil {
+			return loss.Metrics{}, nil, err
+		}
+		m, err := loss.NewMetrics(sums)
+		if err != nil {
+			return loss.Metrics{}, nil, fmt.Errorf("%s: %w", d.name, err)
+		}
+		each = append(each, m)
+		loss.Rescale(sums, t.scale(d))
+		together = loss.Join(together, sums)
+	}
+	all, err = loss.NewMetrics(together)
+	return all, each, err
+}
+
+// Evaluate measures the best-validation parameters (before the first validation: the current ones) on a part of the data: all
+// data sets together, see [EpochReport.Validation], and each by itself.
+func (t *Trainer) Evaluate(ctx context.Context, part string) (all loss.Metrics, each []loss.Metrics, seconds Seconds, err error) {
+	before := t.seconds
+	t.seconds = Seconds{}
+	defer func() { t.seconds = before }()
+	theta := t.theta
+	if t.best != nil {
+		theta = tensors.FromFlatDataAndDimensions(t.best, len(t.best))
+		defer release([]*tensors.Tensor{theta})
+	}
+	all, each, err = t.evaluate(ctx, theta, part)
+	return all, each, t.seconds, err
+}
+
+// Probe measures every window of a part with the current parameters in evaluation mode: stats [windows, NumStats], data set
+// after data set.
+func (t *Trainer) Probe(ctx context.Context, part string) (stprune.Stats, error) {
+	var all stprune.Stats
+	for _, d := range t.domains {
+		_, stats, err := d.totals(ctx, t.theta, part, true)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, stats...)
+	}
+	return all, nil
+}
