@@ -16,14 +16,15 @@ import (
 
 // app lists the commands, one file each.
 type app struct {
-	Demo   demoCmd   `cmd:"" help:"Train four ways on a synthetic city and draw what happened."`
-	Train  trainCmd  `cmd:"" help:"Ask for a run: train it, resume it, or show it when it is finished."`
-	Data   dataCmd   `cmd:"" help:"Import, list, show, download, make and verify data sets."`
-	Runs   runsCmd   `cmd:"" help:"List, show and remove runs."`
-	Parity parityCmd `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
-	Bench  benchCmd  `cmd:"" help:"Measure speed."`
-	Setup  setupCmd  `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
-	Doctor doctorCmd `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
+	Demo     demoCmd     `cmd:"" help:"Train four ways on a synthetic city and draw what happened."`
+	Train    trainCmd    `cmd:"" help:"Ask for a run: train it, resume it, or show it when it is finished."`
+	Data     dataCmd     `cmd:"" help:"Import, list, show, download, make and verify data sets."`
+	Evaluate evaluateCmd `cmd:"" help:"Measure a finished run, also on data it was not trained on."`
+	Runs     runsCmd     `cmd:"" help:"List, show and remove runs."`
+	Parity   parityCmd   `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
+	Bench    benchCmd    `cmd:"" help:"Measure speed."`
+	Setup    setupCmd    `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
+	Doctor   doctorCmd   `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
 }
 
 const (

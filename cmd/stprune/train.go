@@ -61,20 +61,16 @@ func (c *trainCmd) Run(ctx context.Context) error {
 
 // printResult writes a finished run for people to read.
 func printResult(w io.Writer, r *runs.Run, result *runs.Result) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "test\tMAE\tRMSE\tMAPE\t")
-	row := func(name string, e loss.Errors) {
-		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.2f %%\t\n", name, e.MAE, e.RMSE, 100*e.MAPE)
-	}
-	for _, h := range []int{3, 6, 12} {
-		if e, err := result.Test.At(h); err == nil { // shorter horizons have fewer rows
-			row(fmt.Sprint("horizon ", h), e)
+	if len(result.Tests) == 0 {
+		if err := printMetrics(w, "test", result.Test); err != nil {
+			return err
 		}
 	}
-	row("mean of horizons", result.Test.Mean)
-	row("all entries", result.Test.Pooled)
-	if err := t.Flush(); err != nil {
-		return err
+	for i, m := range result.Tests {
+		if err := printMetrics(w, append([]string{r.Spec.Data.Name}, r.Spec.Data.More...)[i], m); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
 	}
 	s := result.Seconds
 	_, err := fmt.Fprintf(w, `
@@ -87,6 +83,23 @@ run               %s
 `, result.Validation.Mean.MAE, result.BestEpoch, result.Epochs, result.Visits, result.FullEpochs, result.Steps,
 		s.Total, s.Compile, s.Steps, s.Selection, s.Evaluation, s.Saving, result.PeakMemory>>20, r.Dir)
 	return err
+}
+
+// printMetrics writes the errors on one data set.
+func printMetrics(w io.Writer, title string, m loss.Metrics) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "%s\tMAE\tRMSE\tMAPE\t\n", oneLine(title))
+	row := func(name string, e loss.Errors) {
+		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.2f %%\t\n", name, e.MAE, e.RMSE, 100*e.MAPE)
+	}
+	for _, h := range []int{3, 6, 12} {
+		if e, err := m.At(h); err == nil { // shorter horizons have fewer rows
+			row(fmt.Sprint("horizon ", h), e)
+		}
+	}
+	row("mean of horizons", m.Mean)
+	row("all entries", m.Pooled)
+	return t.Flush()
 }
 
 func printJSON(w io.Writer, v any) error {

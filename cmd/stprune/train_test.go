@@ -106,6 +106,14 @@ func TestTrainAndRuns(t *testing.T) {
 			t.Errorf("%v prints\n%s", args, out)
 		}
 	}
+	var evaluated map[string]struct{ Mean struct{ MAE float64 } }
+	if err := json.Unmarshal([]byte(output(t, 0, "evaluate", first.ID, "--backend", "go", "--json")), &evaluated); err != nil {
+		t.Fatal(err)
+	}
+	if got := evaluated["waves"].Mean.MAE; got != first.Test.Mean.MAE {
+		t.Errorf("evaluated again its test MAE is %v, before %v", got, first.Test.Mean.MAE)
+	}
+	output(t, exitFailure, "evaluate", first.ID, "--backend", "go", "--set", "data.name=wave")
 	output(t, 0, "runs", "rm", first.ID)
 	output(t, exitFailure, "runs", "show", first.ID)
 }

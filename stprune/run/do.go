@@ -16,6 +16,7 @@ import (
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/accel"
+	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
 )
@@ -68,42 +69,15 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if store == nil {
 		store = NewStore("")
 	}
-	find := o.Series
-	if find == nil {
-		find = openSeries
-	}
-	var sources []train.Source
-	var hashes []string
-	for i, name := range append([]string{spec.Data.Name}, spec.Data.More...) {
-		key := "data.name"
-		if i > 0 {
-			key = "data.more"
-		}
-		series, err := find(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("%s = %q: %w", key, name, err)
-		}
-		windows, err := spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
-		if err != nil {
-			return nil, fmt.Errorf("%s = %q: %w", key, name, err)
-		}
-		sources = append(sources, train.Source{Series: series, Windows: windows})
-		hashes = append(hashes, series.Hash())
-	}
-	hash := strings.Join(hashes, " ")
-	open := o.Backend
-	if open == nil {
-		open = func(ctx context.Context, name string) (*accel.Backend, error) {
-			return accel.Open(ctx, name, noteWriter{o.Watch})
-		}
-	}
-	backend, err := open(ctx, spec.Backend.Name)
+	sources, hash, err := o.sources(ctx, spec)
 	if err != nil {
-		return nil, fmt.Errorf("backend.name = %q: %w", spec.Backend.Name, err)
+		return nil, err
 	}
-	if o.Backend == nil {
-		defer func() { _ = backend.Close() }() // everything is saved by then
+	backend, done, err := o.open(ctx, spec.Backend.Name)
+	if err != nil {
+		return nil, err
 	}
+	defer done() // everything is saved by then
 	if spec.Backend.Name, err = resolved(spec.Backend.Name, backend.Kind); err != nil {
 		return nil, err
 	}
@@ -127,6 +101,80 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	}
 	s := session{run: r, store: store, disk: store.disk, sources: sources, hash: hash, backend: backend, watch: o.Watch}
 	return r, s.train(ctx)
+}
+
+// sources opens the spec's data sets and cuts them into windows; hash stands for what is in all of them.
+func (o Options) sources(ctx context.Context, spec Spec) (sources []train.Source, hash string, err error) {
+	find := o.Series
+	if find == nil {
+		find = openSeries
+	}
+	var hashes []string
+	for i, name := range append([]string{spec.Data.Name}, spec.Data.More...) {
+		key := "data.name"
+		if i > 0 {
+			key = "data.more"
+		}
+		series, err := find(ctx, name)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s = %q: %w", key, name, err)
+		}
+		windows, err := spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s = %q: %w", key, name, err)
+		}
+		sources = append(sources, train.Source{Series: series, Windows: windows})
+		hashes = append(hashes, series.Hash())
+	}
+	return sources, strings.Join(hashes, " "), nil
+}
+
+// open gives a backend, and what to call when it is no longer needed.
+func (o Options) open(ctx context.Context, name string) (be *accel.Backend, done func(), err error) {
+	if o.Backend != nil {
+		be, err = o.Backend(ctx, name)
+		done = func() {}
+	} else {
+		be, err = accel.Open(ctx, name, noteWriter{o.Watch})
+		done = func() { _ = be.Close() }
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("backend.name = %q: %w", name, err)
+	}
+	return be, done, nil
+}
+
+// Evaluate measures parameters, by their reference names (see [Run.Best]), on a part ([train.Train], [train.Validation] or
+// [train.Test]) of the spec's data: for data that a run was not trained on, change data.name; for weights from elsewhere, any
+// spec of their backbone will do. Each data set's errors are in raw units.
+func Evaluate(ctx context.Context, spec Spec, params map[string][]float32, part string, o Options) ([]loss.Metrics, error) {
+	if err := spec.Check(); err != nil {
+		return nil, fmt.Errorf("spec: %w", err)
+	}
+	sources, _, err := o.sources(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	backend, done, err := o.open(ctx, spec.Backend.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	c := spec.training(0)
+	pruner, err := stprune.NewFull(c.Units(sources...))
+	if err != nil {
+		return nil, err
+	}
+	trainer, err := train.New(backend.Backend, c, pruner, sources...)
+	if err != nil {
+		return nil, err
+	}
+	defer trainer.Close()
+	if err := trainer.Load(params); err != nil {
+		return nil, err
+	}
+	_, each, _, err := trainer.Evaluate(ctx, part)
+	return each, err
 }
 
 // resolved is the name of a backend of the given kind, as a run's id counts it: "go", "xla:cpu" or "xla:cuda", with the options
