@@ -92,6 +92,7 @@ type Input struct {
 func New(name string, c Config) (Backbone, error) {
 	table := map[string]func(Config, *options) Backbone{
 		"opencity":   newOpenCity,
+		"gwnet":      newGWNet,
 		"staeformer": newSTAEformer,
 		"stid":       newSTID,
 	}
