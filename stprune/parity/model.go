@@ -32,6 +32,7 @@ type reference struct {
 
 func references() []reference {
 	return []reference{
+		{"Graph WaveNet", "gwnet", gwnetConfig, gwnetInput, gwnetConstants},
 		{"OpenCity", "opencity", openCityConfig, openCityInput, openCityConstants},
 		{"STID", "stid", stidConfig, channels, nil},
 		{"STAEformer", "staeformer", staeformerConfig, channels, nil},

@@ -126,6 +126,7 @@ func (g *golden) check(be compute.Backend) error {
 		return g.checkModel(be)
 	}
 	kinds := map[string]func(compute.Backend) error{
+		"graph":       g.checkGraph,
 		"optim_units": g.checkOptimisers,
 		"muon_ns":     g.checkNewtonSchulz,
 		"metrics":     g.checkMetrics,
