@@ -131,6 +131,9 @@ func (m *openCity) derive() error {
 	if m.Graph == nil {
 		return errors.New(`it needs a graph, but the data set has none; import one with --graph, or set option graph = "none" to forecast each node from its own history alone`)
 	}
+	if m.Graph.N != m.Nodes {
+		return fmt.Errorf("its graph has %d nodes, the data set %d; they must agree", m.Graph.N, m.Nodes)
+	}
 	g := withSelfLoops(m.Graph)
 	m.constants = append(m.constants, Tensor{openCityAdjacency, []int{g.N, g.N}, openCityStep(g)})
 	if m.lap > 0 {
