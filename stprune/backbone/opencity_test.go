@@ -92,6 +92,7 @@ func TestOpenCityInitialValues(t *testing.T) {
 func TestOpenCityErrors(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`set option graph = "none"`:                func(c *Config) { c.Graph = nil },
+		"its graph has 11 nodes, the data set 12":  func(c *Config) { c.Graph = ring(11) },
 		"have 1 to 11 to give; lower it":           func(c *Config) { c.Options["lap_dim"] = 12 },
 		"heads = 7 does not divide the width":      func(c *Config) { c.Options["heads"] = 7 },
 		"dim = 33; want an even number":            func(c *Config) { c.Options["dim"] = 33 },
