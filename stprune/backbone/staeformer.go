@@ -64,7 +64,11 @@ const staeformerChannels = 3 // value, time of day, day of week
 
 func (m *staeformer) width() int { return m.embed + m.tod + m.dow + m.node + m.adaptive }
 
-func (m *staeformer) Traits() Traits { return Traits{} }
+func (m *staeformer) Traits() Traits {
+	d := m.width()
+	perToken := m.layers * (8*d*d + 4*d*m.ff + 2*d*(m.History+m.Nodes)) // linear layers, and attention along both axes
+	return Traits{Products: float64(m.Nodes) * float64(m.History) * float64(perToken+d*m.Horizon)}
+}
 
 func (m *staeformer) Params() []Param {
 	var ps []Param
