@@ -55,4 +55,3 @@ func (c *evaluateCmd) Run(ctx context.Context) error {
 	}
 	return nil
 }
-
