@@ -17,7 +17,7 @@ type layout struct {
 	scaler                               datasets.Scaler
 	missing                              float32 // value of missing entries in the resident series
 	raw                                  bool    // the backbone takes raw values
-	missingIsZ0                          bool    // feed missing inputs as z-score 0 instead of the missing value's own z-score
+	missingIsZ0                          bool    // feed missing inputs as the mean instead of the missing value itself
 }
 
 // resident are the arrays that stay on the device.
@@ -62,7 +62,11 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 		z = graph.DivScalar(graph.AddScalar(input, -l.scaler.Mean), l.scaler.Std)
 	}
 	if l.missingIsZ0 {
-		z = graph.Where(measured(input), z, graph.ZerosLike(z))
+		typical := graph.ZerosLike(z)
+		if l.raw {
+			typical = graph.AddScalar(typical, l.scaler.Mean)
+		}
+		z = graph.Where(measured(input), z, typical)
 	}
 	calendar := func(from, to int) (tod, dow *node) {
 		at := graph.Reshape(graph.Slice(times, graph.AxisRange(), graph.AxisRange(from, to)), b, to-from, 1)
