@@ -52,7 +52,7 @@ type Traits struct {
 
 // Tensor is a named array that is not trained.
 type Tensor struct {
-	Name   string // as in the reference's state dict, where it is there
+	Name   string // as in the reference's state dict, where it is there; constants of our own have no dot in their names
 	Shape  []int
 	Values []float32 // row-major
 }
