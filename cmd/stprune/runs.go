@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/stprune/workbench/stprune/backbone"
 	runs "github.com/stprune/workbench/stprune/run"
 )
 
@@ -15,9 +17,10 @@ import (
 type runsCmd struct {
 	Runs string `type:"path" env:"STPRUNE_RUNS" default:"runs" help:"Folder of runs."`
 
-	List runsListCmd   `cmd:"" help:"List runs, oldest first."`
-	Show runsShowCmd   `cmd:"" help:"Show one run: its spec, its epochs, its result."`
-	Rm   runsRemoveCmd `cmd:"" help:"Remove runs. One that is being trained stays."`
+	List    runsListCmd    `cmd:"" help:"List runs, oldest first."`
+	Show    runsShowCmd    `cmd:"" help:"Show one run: its spec, its epochs, its result."`
+	Weights runsWeightsCmd `cmd:"" help:"Write a finished run's best parameters as the reference's state dict (.npz), which PyTorch loads."`
+	Rm      runsRemoveCmd  `cmd:"" help:"Remove runs. One that is being trained stays."`
 }
 
 type runsListCmd struct {
@@ -28,6 +31,31 @@ type runsListCmd struct {
 type runsShowCmd struct {
 	ID   string `arg:"" help:"Id of the run, or how it begins."`
 	JSON bool   `help:"Print JSON."`
+}
+
+type runsWeightsCmd struct {
+	ID   string `arg:"" help:"Id of the run, or how it begins."`
+	File string `arg:"" type:"path" help:"File to write, e.g. stid.npz."`
+}
+
+func (c *runsWeightsCmd) Run(ctx context.Context, parent *runsCmd) error {
+	r, err := runs.NewStore(parent.Runs).Get(c.ID)
+	if err != nil {
+		return err
+	}
+	best, err := r.Best()
+	if err != nil {
+		return err
+	}
+	model, err := runs.BuildBackbone(ctx, r.Spec, runs.Options{})
+	if err != nil {
+		return err
+	}
+	theta, err := backbone.FromNamed(model, best)
+	if err != nil {
+		return err
+	}
+	return backbone.WriteStateDict(c.File, model, theta)
 }
 
 type runsRemoveCmd struct {

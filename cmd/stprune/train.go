@@ -11,12 +11,14 @@ import (
 	"text/tabwriter"
 
 	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/presets"
 	runs "github.com/stprune/workbench/stprune/run"
 )
 
 // trainCmd asks for a run: it is trained, resumed, or returned at once when it is finished.
 type trainCmd struct {
 	Spec    string   `arg:"" optional:"" type:"existingfile" help:"Spec of the run (TOML). Without one the defaults count, and data.name must be set."`
+	Preset  string   `placeholder:"NAME" help:"Begin with the settings of a reference, see 'stprune presets'. The spec and --set change them."`
 	Set     []string `sep:"none" placeholder:"KEY=VALUE" help:"Change a setting, e.g. prune.rho=0.05. May be repeated."`
 	Runs    string   `type:"path" env:"STPRUNE_RUNS" default:"runs" help:"Folder of runs."`
 	Backend string   `help:"Backend: auto, xla, xla:cpu, xla:cuda, go. Default: what the spec says."`
@@ -29,9 +31,22 @@ type trainCmd struct {
 // Validate reads the spec while the command line is parsed, so that a wrong one counts as wrong usage.
 func (c *trainCmd) Validate() (err error) {
 	c.spec = runs.DefaultSpec()
-	if c.Spec != "" {
-		if c.spec, err = runs.Load(c.Spec); err != nil {
+	if c.Preset != "" {
+		text, err := presets.TOML(c.Preset)
+		if err != nil {
 			return err
+		}
+		if err := c.spec.Merge(text); err != nil {
+			return fmt.Errorf("preset %s: %w", c.Preset, err)
+		}
+	}
+	if c.Spec != "" {
+		text, err := os.ReadFile(c.Spec)
+		if err != nil {
+			return err
+		}
+		if err := c.spec.Merge(text); err != nil {
+			return fmt.Errorf("%s: %w", c.Spec, err)
 		}
 	}
 	if err := c.spec.Set(c.Set...); err != nil {

@@ -114,6 +114,15 @@ func TestTrainAndRuns(t *testing.T) {
 		t.Errorf("evaluated again its test MAE is %v, before %v", got, first.Test.Mean.MAE)
 	}
 	output(t, exitFailure, "evaluate", first.ID, "--backend", "go", "--set", "data.name=wave")
+	weights := filepath.Join(t.TempDir(), "stid.npz")
+	output(t, 0, "runs", "weights", first.ID, weights)
+	clear(evaluated)
+	if err := json.Unmarshal([]byte(output(t, 0, "evaluate", spec, "--weights", weights, "--backend", "go", "--json")), &evaluated); err != nil {
+		t.Fatal(err)
+	}
+	if got := evaluated["waves"].Mean.MAE; got != first.Test.Mean.MAE {
+		t.Errorf("with its weights read back its test MAE is %v, before %v", got, first.Test.Mean.MAE)
+	}
 	output(t, 0, "runs", "rm", first.ID)
 	output(t, exitFailure, "runs", "show", first.ID)
 }
@@ -127,6 +136,7 @@ func TestTrainRefusesWrongUsage(t *testing.T) {
 	}{
 		{exitUsage, "unknown key prune.rh", []string{"--set", "data.name=waves", "--set", "prune.rh=1"}},
 		{exitUsage, "data.name", nil},
+		{exitUsage, "stid-pems", []string{"--preset", "stid-pem", "--set", "data.name=waves"}},
 		{exitUsage, "optim.lr", []string{"--set", "data.name=waves", "--set", "optim.lr=0"}},
 		{exitUsage, "backend.name", []string{"--set", "data.name=waves", "--backend", "abacus"}},
 		{exitFailure, "waves", []string{"--set", "data.name=wave"}},

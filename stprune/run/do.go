@@ -16,6 +16,7 @@ import (
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/accel"
+	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
@@ -142,6 +143,19 @@ func (o Options) open(ctx context.Context, name string) (be *accel.Backend, done
 		return nil, nil, fmt.Errorf("backend.name = %q: %w", name, err)
 	}
 	return be, done, nil
+}
+
+// BuildBackbone builds the spec's backbone for its first data set, to exchange weights with the references
+// ([backbone.WriteStateDict], [backbone.ReadStateDict]). Nothing is computed.
+func BuildBackbone(ctx context.Context, spec Spec, o Options) (backbone.Backbone, error) {
+	if err := spec.Check(); err != nil {
+		return nil, fmt.Errorf("spec: %w", err)
+	}
+	sources, _, err := o.sources(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return spec.training(0).Model(sources[0])
 }
 
 // Evaluate measures parameters, by their reference names (see [Run.Best]), on a part ([train.Train], [train.Validation] or

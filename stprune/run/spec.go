@@ -112,10 +112,20 @@ func DefaultSpec() Spec {
 // ParseSpec reads TOML over the defaults. The result is not yet checked, see [Spec.Check].
 func ParseSpec(text []byte) (Spec, error) {
 	s := DefaultSpec()
-	if err := s.decode(text); err != nil {
-		return Spec{}, fmt.Errorf("spec: %w", err)
+	if err := s.Merge(text); err != nil {
+		return Spec{}, err
 	}
 	return s, nil
+}
+
+// Merge reads TOML over the spec: what the text leaves out stays. After an error the spec is as it was.
+func (s *Spec) Merge(text []byte) error {
+	merged := s.clone()
+	if err := merged.decode(text); err != nil {
+		return fmt.Errorf("spec: %w", err)
+	}
+	*s = merged
+	return nil
 }
 
 // Load reads a spec file.

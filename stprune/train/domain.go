@@ -37,12 +37,17 @@ type domain struct {
 	step, eval *graph.Exec
 }
 
+// Model builds the backbone for a data set.
+func (c Config) Model(source Source) (backbone.Backbone, error) {
+	s, w := source.Series, source.Windows
+	return backbone.New(c.Backbone, backbone.Config{
+		Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: s.Calendar.StepsPerDay(), Graph: s.Graph, Options: c.Options,
+	})
+}
+
 func newDomain(t *Trainer, source Source) (*domain, error) {
 	s, w, c := source.Series, source.Windows, t.cfg
-	steps := s.Calendar.StepsPerDay()
-	model, err := backbone.New(c.Backbone, backbone.Config{
-		Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: steps, Graph: s.Graph, Options: c.Options,
-	})
+	model, err := c.Model(source)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +57,7 @@ func newDomain(t *Trainer, source Source) (*domain, error) {
 	}
 	d := &domain{
 		t: t, model: model, windows: w, name: s.Name, units: c.Units(source),
-		layout: layout{history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: steps, scaler: w.Scaler, raw: traits.Raw},
+		layout: layout{history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: s.Calendar.StepsPerDay(), scaler: w.Scaler, raw: traits.Raw},
 	}
 	for _, before := range t.domains {
 		d.first += int32(before.units)
