@@ -318,6 +318,9 @@ func (s *session) prepareTrainer() error {
 		return fail(err)
 	}
 	c.PrunedBatch = prunedBatch
+	if s.backend.Kind != accel.CUDA { // which has memory of its own
+		c.MemoryLimit = train.MachineMemory()
+	}
 	if s.trainer, err = train.New(s.backend.Backend, c, pruner, s.sources...); err != nil {
 		return fail(err)
 	}

@@ -156,6 +156,7 @@ func (d *domain) stepGraph(in []*node) []*node {
 	pass, params := backbone.NewPass(d.model, theta, constants, key)
 	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
 	total := cfg.Loss.Loss(e, weights)
+	refuse(total, cfg.Options["recompute"] == true, cfg.MemoryLimit)
 	flat := graph.Slice(theta, graph.AxisRange(0, d.t.state.Parameters))
 	flat, slots, norm := cfg.Optim.Update(flat, d.t.gradient(total, params), slots, hyper, d.t.parts)
 	return append(append([]*node{pass.Theta(flat)}, slots...), total, norm, e.Stats(laplacian))

@@ -46,6 +46,8 @@ type Config struct {
 	Loss       loss.Reduction
 	GraphStats bool // measure graph roughness; needs a graph
 
+	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
+
 	Only []string // train only parameters whose names begin with one of these; empty: all
 
 	Seed uint64
