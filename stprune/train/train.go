@@ -363,10 +363,13 @@ func (t *Trainer) Visits() int64 { return t.state.Visits }
 // StepsDone is the number of optimiser steps so far.
 func (t *Trainer) StepsDone() int { return t.state.Global }
 
-// brief drops the stack trace that GoMLX appends to its errors.
+// brief drops the stack trace that GoMLX appends to its errors, and the names of functions it puts before ours.
 func brief(err error) error {
 	first, _, _ := strings.Cut(err.Error(), "\n")
-	return fmt.Errorf("%s", first)
+	if at := strings.LastIndex(first, "panicked: "); at >= 0 {
+		first = first[at+len("panicked: "):]
+	}
+	return errors.New(first)
 }
 
 // batchSize of an epoch: one for full epochs, one for pruned ones.
