@@ -91,8 +91,8 @@ type Input struct {
 // New makes the backbone called name.
 func New(name string, c Config) (Backbone, error) {
 	table := map[string]func(Config, *options) Backbone{
-		"opencity":   newOpenCity,
 		"gwnet":      newGWNet,
+		"opencity":   newOpenCity,
 		"staeformer": newSTAEformer,
 		"stid":       newSTID,
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
@@ -36,7 +37,8 @@ type gwnet struct {
 	dropout                                 float64
 	walks, adaptive, dead                   bool
 	node                                    int
-	factors                                 [2][]float32 // first values of the two node vectors; nil: random
+	factors                                 [2][]float32    // first values of the two node vectors; nil: random
+	constants                               func() []Tensor // made once
 }
 
 func newGWNet(c Config, o *options) Backbone {
@@ -58,6 +60,7 @@ func newGWNet(c Config, o *options) Backbone {
 	supports := o.text("supports", "auto", "double-transition", "none")
 	init := o.text("init", "random", "svd")
 	m.walks = supports == "double-transition" || supports == "auto" && c.Graph != nil
+	m.constants = sync.OnceValue(m.randomWalks)
 	const noGraph = "but the series has no graph; import it with --graph or set %s"
 	switch {
 	case o.err != nil:
@@ -124,20 +127,24 @@ func (m *gwnet) supports() int {
 	return n
 }
 
-// Traits: batch statistics, and the two random walks.
 func (m *gwnet) Traits() Traits {
-	var t Traits
+	t := Traits{Constants: m.constants()}
 	for i := range m.depth() {
 		t.Buffers = append(t.Buffers, batchNormBuffers(fmt.Sprintf("bn.%d", i), m.residual)...)
 	}
-	if m.walks {
-		shape := []int{m.Nodes, m.Nodes}
-		t.Constants = []Tensor{
-			{"P_fwd", shape, float32s(m.Graph.Transition())},
-			{"P_bwd", shape, float32s(m.Graph.Reverse().Transition())},
-		}
-	}
 	return t
+}
+
+// randomWalks are the fixed matrices.
+func (m *gwnet) randomWalks() []Tensor {
+	if !m.walks {
+		return nil
+	}
+	shape := []int{m.Nodes, m.Nodes}
+	return []Tensor{
+		{"P_fwd", shape, float32s(m.Graph.Transition())},
+		{"P_bwd", shape, float32s(m.Graph.Reverse().Transition())},
+	}
 }
 
 func (m *gwnet) Params() []Param {
