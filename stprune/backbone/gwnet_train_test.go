@@ -71,7 +71,7 @@ func TestGWNetLearns(t *testing.T) {
 			t.Fatal(err)
 		}
 		if first, last := losses[0], losses[len(losses)-1]; !(last < 0.7*first) {
-t.Errorf("%s: validation errors %v; want them to fall", optimiser, losses)
+			t.Errorf("%s: validation errors %v; want them to fall", optimiser, losses)
 		}
 		values, err := tr.Named()
 		if err != nil {
