@@ -303,7 +303,7 @@ func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string,
 	batch, weights := make([]int32, b), make([]float32, b)
 	for from := 0; from < len(starts); from += b {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, fmt.Errorf("interrupted while evaluating after epoch %d: %w", d.t.state.Epoch+1, err)
+			return nil, nil, fmt.Errorf("interrupted while evaluating after epoch %d: %w", min(d.t.state.Epoch+1, d.t.cfg.Epochs), err)
 		}
 		n := copy(batch, starts[from:])
 		for i := range batch {
