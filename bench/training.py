@@ -1,0 +1,129 @@
+"""Loss, optimisers and learning-rate schedules, shared by check.py, step.py and train.py."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def masked_mae(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """The mean absolute error over the entries where mask is 1; 0 when there are none."""
+    return ((forecast - target).abs() * mask).sum() / mask.sum().clamp(min=1)
+
+
+def newton_schulz(m: Tensor, steps: int = 5) -> Tensor:
+    """Moves the singular values of a matrix towards 1, in the matrix's own precision."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = m.T if m.shape[0] > m.shape[1] else m
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        xx = x @ x.T
+        x = a * x + (b * xx + c * xx @ xx) @ x
+    return x.T if m.shape[0] > m.shape[1] else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Orthogonalised momentum for hidden weight matrices. A parameter without a gradient counts as one with gradient 0."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float, nesterov: bool, weight_decay: float):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                grad = torch.zeros_like(p) if p.grad is None else p.grad
+                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                momentum.lerp_(grad, 1 - group["momentum"])
+                u = torch.lerp(grad, momentum, group["momentum"]) if group["nesterov"] else momentum
+                move = newton_schulz(u.flatten(1)).view_as(p)
+                scale = math.sqrt(max(1.0, p.shape[-2] / p.shape[-1]))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(move, alpha=-group["lr"] * scale)
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """The defaults are those of our own runs."""
+
+    name: str = "adam"  # sgd, adam, adamw or muon
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    aux_lr: float = 3e-4  # of Muon's AdamW part
+    clip: float = 5.0  # global norm; 0: none
+
+
+def hidden_matrices(model: nn.Module) -> set[str]:
+    """The names of the parameters that Muon orthogonalises."""
+    return {n for n, p in model.named_parameters() if n.startswith(model.hidden) and p.ndim >= 2}
+
+
+class Optimiser:
+    """One or two optimisers of torch behind one step() that clips first."""
+
+    def __init__(self, model: nn.Module, o: OptimiserOptions):
+        self.options = o
+        self.params = list(model.parameters())
+        adam: dict[str, Any] = {"betas": (o.beta1, o.beta2), "eps": o.eps, "weight_decay": o.weight_decay, "fused": True}
+        if o.name == "sgd":
+            self.parts: list[torch.optim.Optimizer] = [
+                torch.optim.SGD(self.params, o.lr, o.momentum, weight_decay=o.weight_decay, nesterov=o.nesterov)
+            ]
+        elif o.name == "adam":
+            self.parts = [torch.optim.Adam(self.params, o.lr, **adam)]
+        elif o.name == "adamw":
+            self.parts = [torch.optim.AdamW(self.params, o.lr, **adam)]
+        elif o.name == "muon":
+            hidden = hidden_matrices(model)
+            named = dict(model.named_parameters())
+            self.parts = [
+                Muon([named[n] for n in named if n in hidden], o.lr, o.momentum, o.nesterov, o.weight_decay),
+                torch.optim.AdamW([named[n] for n in named if n not in hidden], o.aux_lr, **adam),
+            ]
+        else:
+            raise ValueError(f"unknown optimiser {o.name}; choose sgd, adam, adamw or muon")
+        self.rates = [part.param_groups[0]["lr"] for part in self.parts]
+
+    def scale_rates(self, share: float) -> None:
+        """Sets the learning rates to a share of those they began with."""
+        for part, rate in zip(self.parts, self.rates):
+            for group in part.param_groups:
+                group["lr"] = rate * share
+
+    def zero_grad(self) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def step(self) -> Tensor | None:
+        """Clips and moves the parameters; returns the gradient's norm before that, if it was needed."""
+        norm = nn.utils.clip_grad_norm_(self.params, self.options.clip) if self.options.clip > 0 else None
+        for part in self.parts:
+            part.step()
+        return norm
+
+
+@dataclass(frozen=True)
+class Schedule:
+    kind: str = "constant"  # constant, multistep (by epochs) or cosine (by steps of the whole run)
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    floor: float = 0.0  # cosine: last rate as a share of the first
+
+    def share(self, epoch: int, step: int, steps: int) -> float:
+        """The learning rate at an epoch and step, both from 0, as a share of the first."""
+        if self.kind == "constant":
+            return 1.0
+        if self.kind == "multistep":
+            return self.gamma ** sum(epoch >= m for m in self.milestones)
+        if self.kind == "cosine":
+            return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * step / max(1, steps))) / 2
+        raise ValueError(f"unknown schedule {self.kind}; choose constant, multistep or cosine")
