@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Times whole training steps of a model on made-up values, as `stprune bench step` does: gather, forward, loss, backward,
+clipping and Adam. The first step is reported by itself, the second warms up."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import resource
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Callable
+
+import torch
+from torch import Tensor, nn
+
+from data import Batches, made_up, shape_of, split_windows
+from models import MODELS, build
+from training import Optimiser, OptimiserOptions, masked_mae
+
+LEAST = 10  # steps measured
+
+
+@dataclass(frozen=True)
+class Report:
+    backend: str
+    backbone: str
+    nodes: int
+    batch: int
+    parameters: int
+    compile_ns: int  # of the whole first step
+    steps: int
+    median_ns: int
+    fastest_ns: int
+    slowest_ns: int
+    peak_bytes: int
+
+
+def loss_function(model: nn.Module, batches: Batches, compiled: bool) -> Callable[[Tensor], Tensor]:
+    """The loss of the windows that begin at the given steps."""
+
+    def loss(starts: Tensor) -> Tensor:
+        x, future, y, mask = batches.cut(starts)
+        return masked_mae(model(x, future) * batches.std + batches.mean, y, mask)
+
+    return torch.compile(loss, dynamic=False) if compiled else loss
+
+
+def measure(step: Callable[[], None], seconds: float) -> tuple[float, list[float]]:
+    """The seconds of the first step, and those of the steps after the second."""
+
+    def timed() -> float:
+        begin = time.perf_counter()
+        step()
+        return time.perf_counter() - begin
+
+    first = timed()
+    timed()
+    end = time.perf_counter() + seconds
+    times: list[float] = []
+    while len(times) < LEAST or time.perf_counter() < end:
+        times.append(timed())
+    return first, times
+
+
+def run(args: argparse.Namespace) -> Report:
+    torch.manual_seed(1)
+    series = made_up(args.nodes, args.batch, args.history, args.horizon, args.per_day)
+    windows = split_windows(series, args.history, args.horizon, (8, 1, 1))
+    if len(windows.train) < args.batch:
+        raise ValueError(f"{len(windows.train)} training windows; a batch of {args.batch} needs more")
+    options = dict(args.option)
+    model = build(args.model, shape_of(series, windows, args.model, options), options, args.sdpa, args.lean).train()
+    loss_of = loss_function(model, Batches(series, windows, model.inputs), args.compile)
+    optimiser = Optimiser(model, OptimiserOptions())
+
+    def step() -> None:
+        starts = windows.train[torch.randperm(len(windows.train))[: args.batch]]
+        optimiser.zero_grad()
+        loss = loss_of(starts)
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+    first, times = measure(step, args.seconds)
+    kind = " ".join(["torch", *(f for f in ("compile", "sdpa", "lean", "keep_memory") if getattr(args, f))])
+    nanoseconds = [round(t * 1e9) for t in times]
+    return Report(
+        kind, args.model, args.nodes, args.batch, sum(p.numel() for p in model.parameters()), round(first * 1e9),
+        len(times), round(statistics.median(nanoseconds)), min(nanoseconds), max(nanoseconds),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
+    )  # fmt: skip
+
+
+def key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}; want KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="stid", choices=MODELS)
+    parser.add_argument("--option", action="append", default=[], type=key_value, metavar="KEY=VALUE", help="option of the model, e.g. layers=2; may be repeated")
+    parser.add_argument("--threads", type=int, default=0, help="threads; 0: torch's own choice")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--sdpa", action="store_true", help="attention by torch's scaled_dot_product_attention")
+    parser.add_argument("--lean", action="store_true", help="Graph WaveNet's variant with less work")
+    parser.add_argument("--keep-memory", action="store_true", help="keep freed memory for the next step instead of handing it back to the system")
+
+
+def set_up(args: argparse.Namespace) -> None:
+    """Applies the flags of the whole process, before torch takes memory."""
+    if args.threads > 0:
+        torch.set_num_threads(args.threads)
+    if args.keep_memory:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        no_mmap, no_trim = (-4, 0), (-1, -1)
+        if mallopt is None or not (mallopt(*no_mmap) and mallopt(*no_trim)):
+            raise ValueError("--keep-memory needs glibc's malloc")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_model_flags(parser)
+    parser.add_argument("--nodes", type=int, default=307)
+    parser.add_argument("--batch", type=int, default=64, help="windows in a batch")
+    parser.add_argument("--history", type=int, default=12)
+    parser.add_argument("--horizon", type=int, default=12)
+    parser.add_argument("--per-day", type=int, default=288, help="steps of a day")
+    parser.add_argument("--for", dest="seconds", type=float, default=5.0, help="measure at least this many seconds")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    try:
+        set_up(args)
+        r = run(args)
+    except ValueError as e:
+        print(f"step.py: {e}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(asdict(r), indent=2))
+        return 0
+    print(f"{r.backbone}, N = {r.nodes}, batch of {r.batch} windows, {r.parameters} parameters, on {r.backend}, {torch.get_num_threads()} threads")
+    print(f"step     {r.median_ns / 1e6:.1f} ms median of {r.steps} ({r.fastest_ns / 1e6:.1f} ms to {r.slowest_ns / 1e6:.1f} ms)")
+    print(f"first    {r.compile_ns / 1e9:.1f} s\nmemory   {r.peak_bytes >> 20} MB at most")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
