@@ -96,6 +96,7 @@ type subject struct {
 	x         *tensors.Tensor   // [B,T,N,C]
 	w         *tensors.Tensor   // [B]
 	scaler    datasets.Scaler
+	losses    *graph.Exec // of lossGraph; one for losses, gradients and all optimisers, as compiling takes the time here
 }
 
 func (g *golden) checkModel(be compute.Backend) error {
@@ -110,9 +111,14 @@ func (g *golden) checkModel(be compute.Backend) error {
 	if err := s.checkForward(be); err != nil {
 		return err
 	}
+	var err error
+	if s.losses, err = graph.NewExec(be, s.lossGraph); err != nil {
+		return err
+	}
+	defer s.losses.Finalize()
 	for _, target := range []string{"y", "y2"} {
 		if _, ok := g.arrays[target]; ok {
-			if err := s.checkLoss(be, target); err != nil {
+			if err := s.checkLoss(target); err != nil {
 				return err
 			}
 		}
@@ -237,58 +243,57 @@ func (s *subject) checkForward(be compute.Backend) error {
 	return nil
 }
 
-// checkLoss compares losses, and for the main target the gradients of the pooled and the weighted loss, all in training mode
-// without dropout.
-func (s *subject) checkLoss(be compute.Backend, target string) error {
+// What lossGraph returns.
+const (
+	pooledLoss   = iota
+	sampleLoss   // [B]
+	nodeLoss     // [B,N]
+	weightedLoss // with the samples' weights
+	pooledGrad   // [P]
+	weightedGrad // [P]
+	thetaAfter   // [P+K]: the same parameters, the buffers as the pass leaves them
+)
+
+// lossGraph measures targets y [B,Q,N] with weights [B] in training mode without dropout; inputs args, y, weights.
+func (s *subject) lossGraph(in []*node) []*node {
+	forecast, p, parts, more := s.pass(in, true)
+	e, weights := s.residuals(forecast, more[0]), more[1]
+	perNode := graph.Div(graph.ReduceSum(e.Abs, 1), graph.MaxScalar(graph.ReduceSum(e.Mask, 1), 1))
+	pooled, weighted := loss.Reduction{}.Loss(e, graph.OnesLike(weights)), loss.Reduction{BySample: true}.Loss(e, weights)
+	gradient := func(of *node) *node { return concatenate(graph.Gradient(of, parts...)) }
+	return []*node{
+		pooled, e.Level(), perNode, weighted, gradient(pooled), gradient(weighted),
+		p.Theta(graph.Slice(in[0], graph.AxisRange(0, s.params))),
+	}
+}
+
+// checkLoss compares losses, and for the main target the gradients of the pooled and the weighted loss.
+func (s *subject) checkLoss(target string) error {
 	y, err := s.array(target, 1)
 	if err != nil {
 		return err
 	}
-	run := func(name string, r loss.Reduction, weights *tensors.Tensor) ([][]float64, error) {
-		out, err := graph.CallOnceN(be, func(in []*node) []*node {
-			forecast, _, parts, more := s.pass(in, true)
-			e := s.residuals(forecast, more[0])
-			total := r.Loss(e, more[1])
-			perNode := graph.Div(graph.ReduceSum(e.Abs, 1), graph.MaxScalar(graph.ReduceSum(e.Mask, 1), 1))
-			return append([]*node{total, e.Level(), perNode}, graph.Gradient(total, parts...)...)
-		}, s.args(y, weights)...)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		var values [][]float64
-		for _, o := range out {
-			values = append(values, flat(o))
-		}
-		return values, nil
+	out, err := s.losses.Call(s.args(y, s.w)...)
+	if err != nil {
+		return fmt.Errorf("loss: %w", err)
 	}
 	suffix := strings.TrimPrefix(target, "y")
 	if suffix != "" {
 		suffix = "_" + target
 	}
-	ones := make([]float32, s.w.Shape().Size())
-	for i := range ones {
-		ones[i] = 1
-	}
-	pooled, err := run("loss", loss.Reduction{}, tensors.FromFlatDataAndDimensions(ones, len(ones)))
-	if err != nil {
-		return err
-	}
-	s.g.want("loss_batch"+suffix, pooled[0], 0)
-	s.g.want("loss_sample"+suffix, pooled[1], 0)
-	s.g.want("err_sample_node"+suffix, pooled[2], 0)
+	s.g.want("loss_batch"+suffix, flat(out[pooledLoss]), 0)
+	s.g.want("loss_sample"+suffix, flat(out[sampleLoss]), 0)
+	s.g.want("err_sample_node"+suffix, flat(out[nodeLoss]), 0)
 	if target != "y" {
 		return nil
 	}
-	weighted, err := run("weighted loss", loss.Reduction{BySample: true}, s.w)
-	if err != nil {
-		return err
-	}
-	s.g.want("loss_weighted", weighted[0], 0)
-	for i, p := range s.model.Params() {
-		for prefix, values := range map[string][]float64{"grad.": pooled[3+i], "gradw.": weighted[3+i]} {
+	s.g.want("loss_weighted", flat(out[weightedLoss]), 0)
+	for prefix, gradient := range map[string][]float64{"grad.": flat(out[pooledGrad]), "gradw.": flat(out[weightedGrad])} {
+		for _, p := range s.model.Params() {
 			if _, ok := s.g.arrays[prefix+p.Name]; ok || s.g.has(prefix) && !p.Unused {
-				s.g.want(prefix+p.Name, values, 0)
+				s.g.want(prefix+p.Name, gradient[:p.Size()], 0)
 			}
+			gradient = gradient[p.Size():]
 		}
 	}
 	return nil
@@ -340,39 +345,45 @@ func (s *subject) checkSteps(be compute.Backend, name string, settings json.RawM
 	if err != nil {
 		return err
 	}
-	exec, err := graph.NewExec(be, func(in []*node) []*node {
-		forecast, p, parts, more := s.pass(in, true)
-		y, hyper, slots := more[0], more[1], more[2:]
-		total := loss.Reduction{}.Loss(s.residuals(forecast, y), graph.OnesLike(graph.ReduceSum(y, 1, 2)))
-		params := graph.Slice(in[0], graph.AxisRange(0, s.params))
-		params, slots, norm := cfg.Update(params, concatenate(graph.Gradient(total, parts...)), slots, hyper, backbone.Parts(s.model))
-		return append([]*node{total, norm, p.Theta(params)}, slots...)
+	update, err := graph.NewExec(be, func(in []*node) []*node {
+		theta, grad, hyper, slots := in[0], in[1], in[2], in[3:]
+		params := graph.Slice(theta, graph.AxisRange(0, s.params))
+		params, slots, norm := cfg.Update(params, grad, slots, hyper, backbone.Parts(s.model))
+		if theta.Shape().Size() > s.params { // the buffers follow
+			params = graph.Concatenate([]*node{params, graph.Slice(theta, graph.AxisRange(s.params))}, 0)
+		}
+		return append([]*node{norm, params}, slots...)
 	})
 	if err != nil {
 		return err
 	}
-	defer exec.Finalize()
+	defer update.Finalize()
 	var slots []any
 	for range cfg.Slots() {
 		slots = append(slots, tensors.FromFlatDataAndDimensions(make([]float32, s.params), s.params))
 	}
 	var losses, norms []float64
 	var after map[string][]float32
-	args := s.args()
+	args := s.args(y, s.w)
 	for step := range 4 {
-		hyper := cfg.Hyper(cfg.LR, step+1)
-		out, err := exec.Call(append(append(slices.Clone(args), y, float32s(hyper[:])), slots...)...)
+		out, err := s.losses.Call(args...)
 		if err != nil {
 			return fmt.Errorf("optimiser %s: %w", name, err)
 		}
-		losses = append(losses, flat(out[0])...)
-		if step < 3 {
-			norms = append(norms, flat(out[1])...)
-			after = backbone.Named(s.model, float32s(flat(out[2])))
-			args[0] = out[2]
-			for i := range slots {
-				slots[i] = out[3+i]
-			}
+		losses = append(losses, flat(out[pooledLoss])...)
+		if step == 3 {
+			break
+		}
+		hyper := cfg.Hyper(cfg.LR, step+1)
+		moved, err := update.Call(append([]any{out[thetaAfter], out[pooledGrad], float32s(hyper[:])}, slots...)...)
+		if err != nil {
+			return fmt.Errorf("optimiser %s: %w", name, err)
+		}
+		norms = append(norms, flat(moved[0])...)
+		after = backbone.Named(s.model, float32s(flat(moved[1])))
+		args[0] = moved[1]
+		for i := range slots {
+			slots[i] = moved[2+i]
 		}
 	}
 	s.g.want("loss."+name, losses, 0)
