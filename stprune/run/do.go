@@ -236,9 +236,10 @@ type session struct {
 	trainer *train.Trainer
 	scores  *recorder
 
-	lines   []byte              // epochs.jsonl
-	planned stprune.Diagnostics // of the epoch under way
-	saving  time.Duration
+	lines     []byte              // epochs.jsonl
+	planned   stprune.Diagnostics // of the epoch under way
+	selection stprune.Selection   // of the epoch under way
+	saving    time.Duration
 }
 
 func (s *session) train(ctx context.Context) error {
@@ -441,7 +442,7 @@ func (s *session) completed(epochs int) ([]byte, error) {
 
 // plan keeps what an epoch is going to visit. A resumed epoch comes without diagnostics, which the checkpoint has.
 func (s *session) plan(_ int, selection stprune.Selection) {
-	s.scores.selection = selection
+	s.selection = selection
 	if selection.Diagnostics != (stprune.Diagnostics{}) {
 		s.planned = selection.Diagnostics
 	}
@@ -460,7 +461,7 @@ func (s *session) endEpoch(report train.EpochReport) error {
 		}),
 		Validation: report.Validation, Best: report.Best, Selection: s.planned, Seconds: report.Seconds,
 	}
-	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.scores.selection})
+	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.selection})
 	if err != nil {
 		return err
 	}
@@ -479,7 +480,7 @@ func (s *session) endEpoch(report train.EpochReport) error {
 	if err := writeFile(s.disk, s.path(epochsFile), s.lines); err != nil {
 		return err
 	}
-	s.planned, s.scores.selection = stprune.Diagnostics{}, stprune.Selection{}
+	s.planned, s.selection = stprune.Diagnostics{}, stprune.Selection{}
 	if err := s.checkpoint(); err != nil {
 		return err
 	}

@@ -167,9 +167,9 @@ func TestRecorderMeansAndState(t *testing.T) {
 	spec := DefaultSpec() // complexity: level + spatial + temporal
 	a := newRecorder(spec, 2, 2)
 	row := func(level, spatial, temporal float32) []float32 { return []float32{level, spatial, temporal, 100, 100} }
-	a.observe([]int32{0, 3}, append(row(1, 2, 3), row(5, 0, 1)...))
+	a.observe([]int32{0, 3}, nil, append(row(1, 2, 3), row(5, 0, 1)...))
 	a.endEpoch()
-	a.observe([]int32{2, 3}, append(row(2, 0, 0), row(4, 0, 0)...))
+	a.observe([]int32{2, 3}, nil, append(row(2, 0, 0), row(4, 0, 0)...))
 
 	b := newRecorder(spec, 2, 2)
 	if err := b.restore(a.appendState(nil)); err != nil {
@@ -186,8 +186,7 @@ func TestRecorderMeansAndState(t *testing.T) {
 			t.Errorf("%s: %+v %+v, want %+v %+v", name, got.Windows, got.Nodes, want.Windows, want.Nodes)
 		}
 	}
-	a.selection = stprune.Selection{IDs: []int32{2, 3}, Prob: []float32{0.5, 0.25}} // of window 1: level 1 twice, 4 four times
-	a.observe([]int32{3, 2}, append(row(4, 0, 0), row(1, 0, 0)...))
+	a.observe([]int32{3, 2}, []float32{0.25, 0.5}, append(row(4, 0, 0), row(1, 0, 0)...)) // of window 1: level 4 four times, 1 twice
 	a.endEpoch()
 	if got := a.scores().Windows; got.Level[0] != 1 || got.Level[1] != 3 || got.Weight[0] != 0 || got.Weight[1] != 6 {
 		t.Errorf("%+v, want level 1 of weight 0, and the mean by 1/π, level 3 of weight 6", got)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/stprune/workbench/stprune"
 )
@@ -34,7 +33,6 @@ type recorder struct {
 	perWindow int        // units per window
 	windows   tally
 	nodes     *tally
-	selection stprune.Selection // of the epoch under way
 }
 
 // tally holds last values, and the weighted sums of the epoch under way.
@@ -70,13 +68,12 @@ func newRecorder(s Spec, windows, perWindow int) *recorder {
 	return r
 }
 
-// observe takes the statistics of a training step.
-func (r *recorder) observe(ids []int32, stats stprune.Stats) {
+// observe takes the statistics of a training step, and the units' inclusion probabilities; nil counts as 1.
+func (r *recorder) observe(ids []int32, prob []float32, stats stprune.Stats) {
 	for i, id := range ids {
 		weight := float32(1)
-		if r.selection.Prob != nil {
-			at, _ := slices.BinarySearch(r.selection.IDs, id)
-			weight = 1 / r.selection.Prob[at]
+		if prob != nil {
+			weight = 1 / prob[i]
 		}
 		row := stats[i*stprune.NumStats : (i+1)*stprune.NumStats]
 		level := row[stprune.Level]

@@ -58,19 +58,20 @@ func shuffled(from, to int32, r *rand.Rand) []int32 {
 
 // feed is what one step sends to the device. Its slices are reused.
 type feed struct {
-	ids           []int32 // units of the batch, without padding
-	starts, nodes []int32 // [B]
+	ids           []int32   // units of the batch, without padding
+	prob          []float32 // their inclusion probabilities; empty where the method has none
+	starts, nodes []int32   // [B]
 	weights       []float32
 	window        bool
 }
 
 func (t *Trainer) newFeed(b int) *feed {
-	return &feed{ids: make([]int32, 0, b), starts: make([]int32, b), nodes: make([]int32, b), weights: make([]float32, b), window: t.cfg.Unit == Window}
+	return &feed{ids: make([]int32, 0, b), prob: make([]float32, 0, b), starts: make([]int32, b), nodes: make([]int32, b), weights: make([]float32, b), window: t.cfg.Unit == Window}
 }
 
 // fill takes the selected units at the given positions; the rest of the batch is padding with weight 0.
 func (f *feed) fill(d *domain, s *stprune.Selection, positions []int32) {
-	f.ids = f.ids[:0]
+	f.ids, f.prob = f.ids[:0], f.prob[:0]
 	nodes := int32(d.layout.nodes)
 	for i := range f.starts {
 		if i >= len(positions) {
@@ -83,6 +84,9 @@ func (f *feed) fill(d *domain, s *stprune.Selection, positions []int32) {
 			id = s.IDs[at]
 			if s.Weight != nil {
 				weight = s.Weight[at]
+			}
+			if s.Prob != nil {
+				f.prob = append(f.prob, s.Prob[at])
 			}
 		}
 		f.ids = append(f.ids, id)

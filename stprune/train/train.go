@@ -123,10 +123,13 @@ type EpochReport struct {
 
 // Events are called while training runs; any may be nil.
 type Events struct {
-	Plan    func(epoch int, s stprune.Selection)   // before an epoch (from 1), also when a resumed one continues
-	Observe func(ids []int32, stats stprune.Stats) // after each step
-	Step    func(Progress)                         // after each step
-	Epoch   func(EpochReport) error                // an epoch is complete: the state can be saved
+	Plan func(epoch int, s stprune.Selection) // before an epoch (from 1), also when a resumed one continues
+	// Observe is told what each step measured on its units, with their inclusion probabilities where the method has them (else
+	// nil). It is called from another goroutine, while the next step computes; all calls are over before Run returns, and before
+	// Epoch is called.
+	Observe func(ids []int32, prob []float32, stats stprune.Stats)
+	Step    func(Progress)          // after each step
+	Epoch   func(EpochReport) error // an epoch is complete: the state can be saved
 }
 
 // DivergedError says that the loss became NaN or infinite. The trainer's parameters are spoilt; go back to a saved state.
@@ -448,7 +451,9 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	t.seconds.Selection += time.Since(start).Seconds()
 
 	var rate float64
-	feed := t.newFeed(b)
+	feed, other := t.newFeed(b), t.newFeed(b) // while one is observed the other is trained on
+	observer := t.observe(ev, &t.seconds.Selection)
+	defer observer.close()
 	for t.state.Step < steps {
 		if err := ctx.Err(); err != nil {
 			return EpochReport{}, fmt.Errorf("interrupted in epoch %d after step %d of %d: %w", t.state.Epoch+1, t.state.Step, steps, err)
@@ -463,14 +468,13 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		if math.IsNaN(value) || math.IsInf(value, 0) {
 			return EpochReport{}, &DivergedError{Epoch: t.state.Epoch + 1, Step: t.state.Global + 1, Loss: value, Units: feed.ids}
 		}
-		observe := time.Now()
-		if err := t.pruner.Observe(feed.ids, stats); err != nil {
-			return EpochReport{}, fmt.Errorf("epoch %d, step %d: %w", t.state.Epoch+1, t.state.Step+1, err)
+		m := observation{t.state.Epoch + 1, t.state.Step + 1, feed.ids, feed.prob, stats}
+		if s.Prob == nil {
+			m.prob = nil
 		}
-		if ev.Observe != nil {
-			ev.Observe(feed.ids, stats)
+		if err := observer.put(m); err != nil {
+			return EpochReport{}, err
 		}
-		t.seconds.Selection += time.Since(observe).Seconds()
 		t.state.Step++
 		t.state.Global++
 		t.state.LossSum += value / t.scale(d) * float64(len(feed.ids))
@@ -483,6 +487,10 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		if ev.Step != nil {
 			ev.Step(Progress{Epoch: t.state.Epoch + 1, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: max(planned, t.state.Global), Loss: value})
 		}
+		feed, other = other, feed
+	}
+	if err := observer.settle(); err != nil {
+		return EpochReport{}, err
 	}
 
 	report := EpochReport{Epoch: t.state.Epoch + 1, Units: k, Steps: steps, Visits: t.state.Visits, LR: rate,
