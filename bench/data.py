@@ -198,8 +198,9 @@ class Batches:
             clock = np.maximum(1, (s.slot + 1) * 1440 // s.per_day), s.day + 1
         else:
             clock = s.slot / s.per_day, s.day / (7.0 if inputs == "seventh" else 1.0)
-        calendar = [np.broadcast_to(c[:, None], values.shape) for c in clock]
-        self.features = torch.from_numpy(np.stack([channel, *calendar], axis=-1).astype(np.float32))  # [T,N,3]
+        features = np.empty((*values.shape, 3), np.float32)  # [T,N,C]
+        features[..., 0], features[..., 1], features[..., 2] = channel, clock[0][:, None], clock[1][:, None]
+        self.features = torch.from_numpy(features)
         self.values = torch.from_numpy(values)[..., None]  # [T,N,1]
         self.measured = torch.from_numpy(measured.astype(np.float32))[..., None]
         self.past = torch.arange(w.history)

@@ -12,8 +12,9 @@ references' state dicts. Every model takes x [B,T,N,C] and returns a forecast [B
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -413,8 +414,8 @@ class SpaceTime(nn.Module):
 
     def __init__(self, adjacency: Tensor, width: int, heads: int, dropout: float, sdpa: bool):
         super().__init__()
-        for name in ("tc_q_conv", "tc_k_conv", "tc_v_conv", "t_q_conv", "t_k_conv", "t_v_conv"):
-            self.add_module(name, nn.Linear(width, width))
+        self.tc_q_conv, self.tc_k_conv, self.tc_v_conv = (nn.Linear(width, width) for _ in range(3))
+        self.t_q_conv, self.t_k_conv, self.t_v_conv = (nn.Linear(width, width) for _ in range(3))
         self.norm_tatt1 = nn.RMSNorm(width, eps=1e-6)
         self.norm_tatt2 = nn.RMSNorm(width, eps=1e-6)
         self.GCN = GraphStep(adjacency, width)

@@ -11,8 +11,8 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Callable
 
 import torch
 from torch import Tensor, nn
@@ -104,12 +104,21 @@ def key_value(text: str) -> tuple[str, str]:
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="stid", choices=MODELS)
-    parser.add_argument("--option", action="append", default=[], type=key_value, metavar="KEY=VALUE", help="option of the model, e.g. layers=2; may be repeated")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        type=key_value,
+        metavar="KEY=VALUE",
+        help="option of the model, e.g. layers=2; may be repeated",
+    )
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: torch's own choice")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--sdpa", action="store_true", help="attention by torch's scaled_dot_product_attention")
     parser.add_argument("--lean", action="store_true", help="Graph WaveNet's variant with less work")
-    parser.add_argument("--keep-memory", action="store_true", help="keep freed memory for the next step instead of handing it back to the system")
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="keep freed memory for the next step instead of handing it back to the system"
+    )
 
 
 def set_up(args: argparse.Namespace) -> None:
@@ -143,7 +152,9 @@ def main() -> int:
     if args.json:
         print(json.dumps(asdict(r), indent=2))
         return 0
-    print(f"{r.backbone}, N = {r.nodes}, batch of {r.batch} windows, {r.parameters} parameters, on {r.backend}, {torch.get_num_threads()} threads")
+    print(
+        f"{r.backbone}, N = {r.nodes}, batch of {r.batch} windows, {r.parameters} parameters, on {r.backend}, {torch.get_num_threads()} threads"
+    )
     print(f"step     {r.median_ns / 1e6:.1f} ms median of {r.steps} ({r.fastest_ns / 1e6:.1f} ms to {r.slowest_ns / 1e6:.1f} ms)")
     print(f"first    {r.compile_ns / 1e9:.1f} s\nmemory   {r.peak_bytes >> 20} MB at most")
     return 0
