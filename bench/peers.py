@@ -1,0 +1,229 @@
+"""Runs `stprune bench step` and step.py in turn, prints a table and stores every number as CSV. Started by peers.sh."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OURS = "ours"
+QUIET = 0.1  # cores that others may use
+CASES = [
+    *("stid 67 64", "stid 170 64", "stid 307 64", "stid 716 64", "gwnet 67 64", "gwnet 170 64"),
+    *("staeformer 67 16", "staeformer 170 16", "opencity 67 4 288"),
+]
+VARIANTS = ["plain=", "tuned=--lean --keep-memory", "compile=--lean --keep-memory --compile"]
+
+
+@dataclass(frozen=True)
+class Case:
+    model: str
+    nodes: int
+    batch: int
+    steps: int  # history and horizon
+
+    @staticmethod
+    def read(text: str) -> Case:
+        words = text.split()
+        try:
+            model, *numbers = words
+            nodes, batch, steps = (*map(int, numbers), 12)[:3]
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}; want MODEL NODES BATCH, perhaps followed by the steps of history and horizon"
+            ) from None
+        return Case(model, nodes, batch, steps)
+
+    def flags(self) -> list[str]:
+        given = {"model": self.model, "nodes": self.nodes, "batch": self.batch, "history": self.steps, "horizon": self.steps}
+        return [word for key, value in given.items() for word in ("--" + key, str(value))]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement, as it stands in the CSV."""
+
+    date: str
+    cpu: str
+    cores: int
+    revision: str
+    model: str
+    nodes: int
+    batch: int
+    history: int
+    round: int
+    who: str
+    backend: str
+    parameters: int
+    steps: int
+    median_ms: float
+    fastest_ms: float
+    slowest_ms: float
+    first_s: float  # ours: compilation; theirs: the first step
+    peak_mb: float
+    others: float  # cores that other processes kept busy meanwhile
+
+
+@dataclass(frozen=True)
+class Machine:
+    cpu: str
+    cores: int
+    revision: str
+
+    @staticmethod
+    def here() -> Machine:
+        names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        git = subprocess.run(["git", "-C", str(HERE), "describe", "--always", "--dirty"], capture_output=True, text=True)
+        return Machine(names[0].strip() if names else "unknown", len(os.sched_getaffinity(0)), git.stdout.strip() or "unknown")
+
+
+def busy_seconds() -> float:
+    """What all cores have worked since the machine started."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def call(command: list[str], environment: dict[str, str]) -> tuple[dict, float, float]:
+    """The JSON that a command prints, its peak memory in MB as the system counts it, and the cores that others kept busy."""
+    begin, busy = time.perf_counter(), busy_seconds()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | environment)
+        out = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            raise RuntimeError(f"{shlex.join(command)}: exit status {process.returncode}\n{errors.read()[-2000:]}")
+    others = busy_seconds() - busy - usage.ru_utime - usage.ru_stime
+    return json.loads(out), usage.ru_maxrss / 1024, max(0.0, others / (time.perf_counter() - begin))
+
+
+def measure(machine: Machine, case: Case, round: int, who: str, command: list[str]) -> Row:
+    # Without torch's cache of compiled code, which only a second run would profit from.
+    r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"})
+    times = (r["median_ns"] / 1e6, r["fastest_ns"] / 1e6, r["slowest_ns"] / 1e6, r["compile_ns"] / 1e9, peak, others)
+    return Row(
+        datetime.now().isoformat(timespec="seconds"), machine.cpu, machine.cores, machine.revision,
+        case.model, case.nodes, case.batch, case.steps, round, who, r["backend"], r["parameters"], r["steps"],
+        *(float(f"{t:.4g}") for t in times),
+    )  # fmt: skip
+
+
+def commands(args: argparse.Namespace, case: Case) -> dict[str, list[str]]:
+    ours = [args.stprune, "bench", "step", "--json", "--for", f"{args.seconds:g}s", *case.flags(), *shlex.split(args.ours)]
+    theirs = [sys.executable, str(HERE / "step.py"), "--json", "--for", f"{args.seconds:g}", *case.flags()]
+    return {OURS: ours} | {name: [*theirs, *shlex.split(flags)] for name, flags in args.variant}
+
+
+def spread(values: list[float], digits: int) -> str:
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})" if len(values) > 1 else f"{middle:.{digits}f}"
+
+
+def table(rows: list[Row]) -> list[list[str]]:
+    """A line for each case and variant: medians over the rounds; the ratio is theirs / ours of each round."""
+    heads = "model,N,batch,steps,peer,ours ms,peer ms,peer / ours,ours MB,peer MB,ours compile s,peer first s"
+    lines = [heads.split(",")]
+    by: dict[tuple, dict[str, list[Row]]] = {}
+    for r in rows:
+        by.setdefault((r.model, r.nodes, r.batch, r.history), {}).setdefault(r.who, []).append(r)
+    for (model, nodes, batch, history), of in by.items():
+        ours = {r.round: r for r in of[OURS]}
+        for who in [w for w in of if w != OURS]:
+            pairs = [(ours[r.round], r) for r in of[who] if r.round in ours]
+
+            def middle(side: int, name: str, digits: int, pairs: list[tuple[Row, Row]] = pairs) -> str:
+                return f"{statistics.median(getattr(p[side], name) for p in pairs):.{digits}f}"
+
+            ratio = spread([theirs.median_ms / mine.median_ms for mine, theirs in pairs], 2)
+            lines.append([
+                model, str(nodes), str(batch), str(history), who, middle(0, "median_ms", 1), middle(1, "median_ms", 1), ratio,
+                middle(0, "peak_mb", 0), middle(1, "peak_mb", 0), middle(0, "first_s", 1), middle(1, "first_s", 1),
+            ])  # fmt: skip
+    return lines
+
+
+def print_table(lines: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        print("  ".join(cell.ljust(w) if i in (0, 4) else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
+
+
+def variant(text: str) -> tuple[str, str]:
+    name, equals, flags = text.partition("=")
+    if not equals or not name or name == OURS:
+        raise argparse.ArgumentTypeError(f"{text!r}; want NAME=FLAGS of step.py, e.g. sdpa=--sdpa")
+    return name, flags
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="peers.sh", description=__doc__)
+    parser.add_argument("--stprune", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--repeat", type=int, default=3, help="rounds of each case")
+    parser.add_argument("--for", dest="seconds", type=float, default=5.0, help="seconds of each measurement")
+    parser.add_argument("--case", action="append", type=Case.read, help=f"may be repeated; default: {'; '.join(CASES)}")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        type=variant,
+        metavar="NAME=FLAGS",
+        help=f"of the peer, may be repeated; default: {'; '.join(VARIANTS)}",
+    )
+    parser.add_argument("--ours", default="", metavar="FLAGS", help="more flags of stprune bench step")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the CSV")
+    args = parser.parse_args()
+    if args.repeat < 1:
+        parser.error("--repeat must be at least 1")
+    args.case = args.case or [Case.read(c) for c in CASES]
+    args.variant = args.variant or [variant(v) for v in VARIANTS]
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    machine = Machine.here()
+    args.results.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"\W+", "-", machine.cpu.lower()).strip("-")
+    path = args.results / f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}.csv"
+    rows: list[Row] = []
+    with path.open("w", newline="") as file:
+        out = csv.DictWriter(file, [f.name for f in fields(Row)])
+        out.writeheader()
+        for case in args.case:
+            parameters: int | None = None
+            for round in range(1, args.repeat + 1):
+                turn = list(commands(args, case).items())
+                for who, command in turn if round % 2 else reversed(turn):
+                    r = measure(machine, case, round, who, command)
+                    parameters = parameters or r.parameters
+                    if r.parameters != parameters:
+                        raise RuntimeError(f"{case}: {who} has {r.parameters} parameters, another {parameters}; not the same model")
+                    rows.append(r)
+                    out.writerow(asdict(r))
+                    file.flush()
+                    print(f"{case.model} {case.nodes} {case.batch}, round {round}, {who}: {r.median_ms:.1f} ms", file=sys.stderr)
+    print(f"{machine.cpu}, {machine.cores} cores, {machine.revision}\n")
+    print_table(table(rows))
+    if (most := max(r.others for r in rows)) > QUIET:
+        print(f"\nnot a quiet machine: others kept up to {most:.1f} cores busy, from which torch's threads suffer far more")
+    print(f"\nall numbers: {os.path.relpath(path)}")
+
+
+if __name__ == "__main__":
+    try:
+        run(parse())
+    except RuntimeError as e:
+        sys.exit(f"peers.sh: {e}")
+    except KeyboardInterrupt:
+        sys.exit(130)
