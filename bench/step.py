@@ -152,9 +152,8 @@ def main() -> int:
     if args.json:
         print(json.dumps(asdict(r), indent=2))
         return 0
-    print(
-        f"{r.backbone}, N = {r.nodes}, batch of {r.batch} windows, {r.parameters} parameters, on {r.backend}, {torch.get_num_threads()} threads"
-    )
+    print(f"{r.backbone}, N = {r.nodes}, batch of {r.batch} windows, {r.parameters} parameters, on {r.backend}")
+    print(f"threads  {torch.get_num_threads()}")
     print(f"step     {r.median_ns / 1e6:.1f} ms median of {r.steps} ({r.fastest_ns / 1e6:.1f} ms to {r.slowest_ns / 1e6:.1f} ms)")
     print(f"first    {r.compile_ns / 1e9:.1f} s\nmemory   {r.peak_bytes >> 20} MB at most")
     return 0
