@@ -206,6 +206,13 @@ func Execute(ctx context.Context, root, kernel, notebook, output string) error {
 	if output == "" {
 		output = notebook
 	}
+	notebook, err := filepath.Abs(notebook) // the program runs in root
+	if err != nil {
+		return err
+	}
+	if output, err = filepath.Abs(output); err != nil {
+		return err
+	}
 	python := filepath.Join(root, ".venv/bin/python")
 	if _, err := os.Stat(python); err != nil {
 		return fmt.Errorf("there is no Jupyter in %s: run `stprune setup --jupyter`: %w", root, err)
