@@ -166,7 +166,7 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 		}
 	}
 	t.setParameters(theta, slots)
-	t.best, t.state, t.selection, t.seconds = best, st, selection, Seconds{}
+	t.best, t.state, t.selection, t.ahead, t.seconds = best, st, selection, nil, Seconds{}
 	return nil
 }
 

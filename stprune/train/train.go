@@ -69,6 +69,7 @@ type Trainer struct {
 
 	state     state
 	selection *stprune.Selection // of the epoch under way; nil between epochs
+	ahead     *plan              // of the epoch to come; not part of the saved state, since it can be made again
 	seconds   Seconds            // of the epoch under way, as far as this process trained it
 }
 
@@ -428,14 +429,14 @@ func (t *Trainer) outOfPatience() bool {
 func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochReport, error) {
 	start := time.Now()
 	if t.selection == nil {
-		s, err := t.pruner.Plan(t.state.Epoch)
-		if err != nil {
-			return EpochReport{}, fmt.Errorf("planning epoch %d: %w", t.state.Epoch+1, err)
+		ahead := t.ahead
+		if t.ahead = nil; ahead == nil || ahead.epoch != t.state.Epoch {
+			ahead = t.plan(t.state.Epoch)
 		}
-		if err := t.checkSelection(s); err != nil {
-			return EpochReport{}, fmt.Errorf("planning epoch %d: %w", t.state.Epoch+1, err)
+		if ahead.err != nil {
+			return EpochReport{}, ahead.err
 		}
-		t.selection = &s
+		t.selection = &ahead.selection
 	}
 	s := t.selection
 	if ev.Plan != nil {
@@ -492,12 +493,19 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	if err := observer.settle(); err != nil {
 		return EpochReport{}, err
 	}
+	next := make(chan *plan, 1)
+	if t.state.Epoch+1 < t.cfg.Epochs { // while the device evaluates
+		go func() { next <- t.plan(t.state.Epoch + 1) }()
+	} else {
+		next <- nil
+	}
 
 	report := EpochReport{Epoch: t.state.Epoch + 1, Units: k, Steps: steps, Visits: t.state.Visits, LR: rate,
 		Loss: t.state.LossSum / float64(max(1, t.state.LossUnits))}
 	if report.Epoch%t.cfg.ValidateEvery == 0 || report.Epoch == t.cfg.Epochs {
 		m, _, err := t.evaluate(ctx, t.theta, Validation)
 		if err != nil {
+			<-next
 			return EpochReport{}, err
 		}
 		report.Validation = &m
@@ -505,15 +513,37 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 			report.Best = true
 			t.state.BestMAE, t.state.BestEpoch = m.Pooled.MAE, report.Epoch
 			if t.best, err = tensors.CopyFlatData[float32](t.theta); err != nil {
+				<-next
 				return EpochReport{}, fmt.Errorf("keeping the best parameters: %w", err)
 			}
 		}
 	}
+	start = time.Now()
+	t.ahead = <-next
+	t.seconds.Selection += time.Since(start).Seconds()
 	report.Seconds = t.seconds
 	t.seconds, t.selection = Seconds{}, nil
 	t.state.Epoch++
 	t.state.Step, t.state.LossSum, t.state.LossUnits = 0, 0, 0
 	return report, nil
+}
+
+// plan is the selection of an epoch (from 0), made before the epoch begins.
+type plan struct {
+	epoch     int
+	selection stprune.Selection
+	err       error
+}
+
+func (t *Trainer) plan(epoch int) *plan {
+	p := &plan{epoch: epoch}
+	if p.selection, p.err = t.pruner.Plan(epoch); p.err == nil {
+		p.err = t.checkSelection(p.selection)
+	}
+	if p.err != nil {
+		p.err = fmt.Errorf("planning epoch %d: %w", epoch+1, p.err)
+	}
+	return p
 }
 
 func (t *Trainer) checkSelection(s stprune.Selection) error {
