@@ -118,18 +118,3 @@ func ExampleConfig_Schedule() {
 	// 4.2 times fewer visits; the ceiling is 5.9
 	// budget 0.25: ρ = 0.0625
 }
-
-func ExampleByName() {
-	for _, m := range stprune.Methods() {
-		p, err := m.New(1000, stprune.DefaultConfig())
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(m.Name, p.Keep(0), p.Keep(10))
-	}
-	// Output:
-	// full 1000 1000
-	// random 1000 100
-	// st-prune 1000 100
-}

@@ -16,10 +16,10 @@ func (f full) Plan(epoch int) (Selection, error) {
 	if epoch < 0 {
 		return Selection{}, fmt.Errorf("prune: epoch %d; epochs count from 0", epoch)
 	}
-	return everything(f.n), nil
+	return Everything(f.n), nil
 }
 
-func (f full) Observe(ids []int32, stats Stats) error { return checkObservation(f.n, ids, stats) }
+func (f full) Observe(ids []int32, stats Stats) error { return CheckObservation(f.n, ids, stats) }
 
 func (f full) Keep(epoch int) int {
 	if epoch < 0 {
@@ -28,14 +28,14 @@ func (f full) Keep(epoch int) int {
 	return f.n
 }
 
-func (f full) MarshalBinary() ([]byte, error) { return encodeState("full", f.n), nil }
+func (f full) MarshalBinary() ([]byte, error) { return EncodeState("full", f.n), nil }
 
 func (f full) UnmarshalBinary(data []byte) error {
-	_, err := decodeState(data, "full", f.n, 0)
+	_, err := DecodeState(data, "full", f.n, 0)
 	return err
 }
 
-// everything is the selection of a full epoch.
-func everything(n int) Selection {
+// Everything is the selection of a full epoch.
+func Everything(n int) Selection {
 	return Selection{All: true, Diagnostics: Diagnostics{Kept: n, EffectiveSize: float64(n), MaxWeight: 1}}
 }

@@ -17,7 +17,7 @@
 //   - The score S of a unit is a function of its [Stats], remembered between visits. Never-visited units rank above all others.
 //   - The selector draws exactly k units with known inclusion probabilities π: top+rest, pps, gumbel or uniform.
 //   - The weights min(w_max, π^(−κz)) rescale each unit's loss; the stationarity z in [0,1] says how far a unit stands for others.
-//   - [Methods] is the table of all methods by name; [Stream] gives every random stream of a run.
+//   - [Stream] gives every random stream of a run. The package method has the table of all methods by name.
 package stprune
 
 import "encoding"
@@ -40,6 +40,25 @@ type Pruner interface {
 	// The full state: a pruner made with the same settings and restored from it plans the same epochs.
 	encoding.BinaryMarshaler
 	encoding.BinaryUnmarshaler
+}
+
+// Forwarder is a [Pruner] that wants to know the errors of units it doesn't train on.
+type Forwarder interface {
+	Pruner
+	// Forward lists the units, ascending and unique, that the trainer passes forward in evaluation mode after the steps of an
+	// epoch; it gives what they measured to Observe. These visits are counted apart: they cost about a third of a training visit.
+	Forward(epoch int) []int32
+}
+
+// Chooser is a [Pruner] that chooses within batches: its Plan selects candidates, and each step trains on some of them.
+type Chooser interface {
+	Pruner
+	// Candidates is how many units of the plan make a candidate batch of an epoch when target of them are trained on; 0 means
+	// that the epoch chooses nothing.
+	Candidates(epoch, target int) int
+	// Choose returns the places, ascending and unique, of target candidates (all, when there are fewer) by their last-layer
+	// gradients [len(ids), D], row-major. Steps of an epoch count from 0.
+	Choose(epoch, step, target int, ids []int32, gradients []float32) ([]int32, error)
 }
 
 // Scored is a [Pruner] that remembers a score for every unit.

@@ -21,17 +21,17 @@ func (p *random) Plan(epoch int) (Selection, error) {
 		return Selection{}, err
 	}
 	if p.Full(epoch) {
-		return everything(p.n), nil
+		return Everything(p.n), nil
 	}
 	ids, prob := uniform(Stream(p.seed, "selection", epoch), p.n, p.Keep(epoch), p.inTime)
 	return Selection{IDs: ids, Prob: prob, Diagnostics: Diagnostics{Kept: len(ids), EffectiveSize: float64(len(ids)), MaxWeight: 1}}, nil
 }
 
-func (p *random) Observe(ids []int32, stats Stats) error { return checkObservation(p.n, ids, stats) }
+func (p *random) Observe(ids []int32, stats Stats) error { return CheckObservation(p.n, ids, stats) }
 
-func (p *random) MarshalBinary() ([]byte, error) { return encodeState("random", p.n), nil }
+func (p *random) MarshalBinary() ([]byte, error) { return EncodeState("random", p.n), nil }
 
 func (p *random) UnmarshalBinary(data []byte) error {
-	_, err := decodeState(data, "random", p.n, 0)
+	_, err := DecodeState(data, "random", p.n, 0)
 	return err
 }

@@ -195,7 +195,7 @@ func TestBatchPolicy(t *testing.T) {
 
 // Every method must plan what its Keep announces.
 func TestKeepIsWhatPlanVisits(t *testing.T) {
-	for _, m := range stprune.Methods() {
+	for _, m := range methods() {
 		for _, n := range []int{1, 2, 63, 64, 65, 1000} {
 			c := stprune.DefaultConfig()
 			c.Anneal, c.MinUnits = "cosine", 4
@@ -260,7 +260,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for _, n := range []int{-1, 0, math.MaxInt32 + 1} {
-		for _, m := range stprune.Methods() {
+		for _, m := range methods() {
 			if _, err := m.New(n, stprune.DefaultConfig()); err == nil {
 				t.Errorf("%s accepts %d units", m.Name, n)
 			}

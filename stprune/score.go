@@ -51,7 +51,7 @@ func filled(n int, value float32) []float32 {
 
 // observe updates the scores of the units ids, or none of them when anything is wrong.
 func (m *memory) observe(ids []int32, stats Stats) error {
-	if err := checkObservation(len(m.score), ids, stats); err != nil {
+	if err := CheckObservation(len(m.score), ids, stats); err != nil {
 		return err
 	}
 	m.fresh = m.fresh[:0]
@@ -112,8 +112,8 @@ func (m *memory) spread() (cv float64, unseen int) {
 	return cv, unseen
 }
 
-// checkObservation is what every pruner expects of an observation.
-func checkObservation(n int, ids []int32, stats Stats) error {
+// CheckObservation is what every pruner expects of an observation.
+func CheckObservation(n int, ids []int32, stats Stats) error {
 	if len(stats) != len(ids)*NumStats {
 		return fmt.Errorf("prune: %d statistics for %d units; expected %d each, row-major", len(stats), len(ids), NumStats)
 	}

@@ -6,11 +6,12 @@ import (
 	"math/rand/v2"
 )
 
-// A selector draws exactly k of the n units with the given scores, 0 < k < n. It returns the ids, ascending, and their
-// inclusion probabilities.
-type selector func(r *rand.Rand, score []float32, k int) (ids []int32, prob []float32)
+// A Selector draws exactly k of the n units with the given scores, 0 < k < n; a score of +Inf stands for a unit never visited.
+// It returns the ids, ascending, and their inclusion probabilities.
+type Selector func(r *rand.Rand, score []float32, k int) (ids []int32, prob []float32)
 
-func (c Config) selector() selector {
+// Draw is the selector that the settings Selector, Alpha, Gamma and InTime describe.
+func (c Config) Draw() Selector {
 	switch c.Selector {
 	case "top+rest":
 		return topRest(c.Alpha)
@@ -41,7 +42,7 @@ func uniform(r *rand.Rand, n, k int, inTime bool) ([]int32, []float32) {
 
 // topRest takes the a = round(αk) highest scores surely and k − a of the others uniformly: π = 1 and q = (k−a)/(n−a). Units
 // that tie at the edge, t of them for m places, share these by lot, and all have π = m/t + (1 − m/t)·q.
-func topRest(alpha float64) selector {
+func topRest(alpha float64) Selector {
 	return func(r *rand.Rand, score []float32, k int) ([]int32, []float32) {
 		n := len(score)
 		a := int(math.Round(alpha * float64(k)))
@@ -82,7 +83,7 @@ func topRest(alpha float64) selector {
 // pps draws with probability proportional to size, without replacement and with exact size: π = min(1, c·S^γ) with Σπ = k, by
 // systematic sampling over the units in random order, or in the order of their ids. (Systematic πps: Madow 1949; in random
 // order: Hartley and Rao 1962.)
-func pps(gamma float64, inTime bool) selector {
+func pps(gamma float64, inTime bool) Selector {
 	return func(r *rand.Rand, score []float32, k int) ([]int32, []float32) {
 		n := len(score)
 		x, positive := sizes(score, gamma)
@@ -158,7 +159,7 @@ func ppsScale(x []float32, k int) float64 {
 // gumbel is Gumbel-top-k on γ·log S, drawn as the equivalent race of exponential clocks E/S^γ: the k earliest are kept. π is
 // the threshold approximation 1 − exp(−τ·S^γ), τ the first time not kept. It is conditional on τ, not the exact inclusion
 // probability, but weights 1/π are unbiased (Kool, van Hoof and Welling 2019; Duffield, Lund and Thorup 2007).
-func gumbel(gamma float64) selector {
+func gumbel(gamma float64) Selector {
 	return func(r *rand.Rand, score []float32, k int) ([]int32, []float32) {
 		x, positive := sizes(score, gamma)
 		if positive <= k {

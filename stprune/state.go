@@ -23,8 +23,8 @@ func stateHeader(method string, n, columns int) []byte {
 	return append(h, byte(columns))
 }
 
-// encodeState writes columns of n numbers each.
-func encodeState(method string, n int, columns ...[]float32) []byte {
+// EncodeState writes a pruner's state: columns of n numbers each.
+func EncodeState(method string, n int, columns ...[]float32) []byte {
 	header := stateHeader(method, n, len(columns))
 	b := make([]byte, len(header)+4*n*len(columns)+4)
 	at := copy(b, header)
@@ -38,9 +38,9 @@ func encodeState(method string, n int, columns ...[]float32) []byte {
 	return b
 }
 
-// decodeState returns the columns of a state of the same method, size and number of columns. Nothing is allocated before
+// DecodeState returns the columns of a state of the same method, size and number of columns. Nothing is allocated before
 // size and checksum are known to be right.
-func decodeState(data []byte, method string, n, columns int) ([][]float32, error) {
+func DecodeState(data []byte, method string, n, columns int) ([][]float32, error) {
 	const again = "restore the state that this pruner saved, or start anew"
 	if len(data) < len(stateMagic)+1 || string(data[:len(stateMagic)]) != stateMagic {
 		return nil, fmt.Errorf("prune: these %d bytes are not a pruner's state; %s", len(data), again)

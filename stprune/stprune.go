@@ -63,7 +63,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 		Schedule:     schedule,
 		seed:         c.Seed,
 		memory:       newMemory(n, o.score, c.Beta, sized, c.Stationarity == "learning"),
-		selector:     c.selector(),
+		selector:     c.Draw(),
 		weighting:    c.weighting(),
 		stationarity: c.Stationarity,
 		known:        o.stationarity,
@@ -75,7 +75,7 @@ type stPrune struct {
 	Schedule
 	seed         uint64
 	memory       *memory
-	selector     selector
+	selector     Selector
 	weighting    weighting
 	stationarity string
 	known        func(id int32) float32 // z given beforehand, for "data"
@@ -88,7 +88,7 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	}
 	var s Selection
 	if p.Full(epoch) {
-		s = everything(p.n)
+		s = Everything(p.n)
 	} else {
 		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), standardised(p.memory.score, p.groups), p.Keep(epoch))
 		var z func(id int32) float32
@@ -136,11 +136,11 @@ func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.obse
 func (p *stPrune) Scores() []float32 { return p.memory.score }
 
 func (p *stPrune) MarshalBinary() ([]byte, error) {
-	return encodeState("st-prune", p.n, p.columns()...), nil
+	return EncodeState("st-prune", p.n, p.columns()...), nil
 }
 
 func (p *stPrune) UnmarshalBinary(data []byte) error {
-	columns, err := decodeState(data, "st-prune", p.n, len(p.columns()))
+	columns, err := DecodeState(data, "st-prune", p.n, len(p.columns()))
 	if err != nil {
 		return err
 	}

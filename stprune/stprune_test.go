@@ -11,6 +11,31 @@ import (
 	"github.com/stprune/workbench/stprune"
 )
 
+// core is a method that this package builds.
+type core struct {
+	Name string
+	New  func(n int, c stprune.Config, opts ...stprune.Option) (stprune.Pruner, error)
+}
+
+func methods() []core {
+	return []core{
+		{"full", func(n int, _ stprune.Config, _ ...stprune.Option) (stprune.Pruner, error) { return stprune.NewFull(n) }},
+		{"random", func(n int, c stprune.Config, _ ...stprune.Option) (stprune.Pruner, error) {
+			return stprune.NewUniform(n, c)
+		}},
+		{"st-prune", stprune.New},
+	}
+}
+
+func byName(name string) (core, error) {
+	for _, m := range methods() {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return core{}, fmt.Errorf("no method %q", name)
+}
+
 // row is one unit's statistics.
 func row(level, spatial, temporal, rough, coherence float32) stprune.Stats {
 	return stprune.Stats{stprune.Level: level, stprune.Spatial: spatial, stprune.Temporal: temporal, stprune.Rough: rough, stprune.Coherence: coherence}
@@ -120,7 +145,7 @@ func TestObserveRefuses(t *testing.T) {
 		})
 	}
 	for _, name := range []string{"full", "random"} {
-		m, err := stprune.ByName(name)
+		m, err := byName(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +318,7 @@ func TestDataStationarityIsChecked(t *testing.T) {
 }
 
 func TestPlanRefusesOtherEpochs(t *testing.T) {
-	for _, m := range stprune.Methods() {
+	for _, m := range methods() {
 		p, err := m.New(10, stprune.DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
@@ -311,7 +336,7 @@ func TestPlanRefusesOtherEpochs(t *testing.T) {
 
 func TestSeedsAndEpochs(t *testing.T) {
 	for _, name := range []string{"random", "st-prune"} {
-		m, err := stprune.ByName(name)
+		m, err := byName(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +391,7 @@ func train(t *testing.T, p stprune.Pruner, n, from, to int) []stprune.Selection 
 // A run resumed from the state at any epoch goes on as the undisturbed one.
 func TestResume(t *testing.T) {
 	const n = 300
-	for _, m := range stprune.Methods() {
+	for _, m := range methods() {
 		for _, stationarity := range []string{"none", "learning"} {
 			c := stprune.DefaultConfig()
 			c.Stationarity, c.Beta = stationarity, 0.5
@@ -403,7 +428,7 @@ func TestResume(t *testing.T) {
 func TestStateIsChecked(t *testing.T) {
 	const n = 20
 	create := func(name string, n int, c stprune.Config) stprune.Pruner {
-		m, err := stprune.ByName(name)
+		m, err := byName(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,7 +440,7 @@ func TestStateIsChecked(t *testing.T) {
 	}
 	none := stprune.DefaultConfig()
 	none.Stationarity = "none"
-	for _, m := range stprune.Methods() {
+	for _, m := range methods() {
 		p := create(m.Name, n, stprune.DefaultConfig())
 		train(t, p, n, 0, 3)
 		state, err := p.MarshalBinary()
@@ -441,7 +466,7 @@ func TestStateIsChecked(t *testing.T) {
 		}
 		refuse(p, append(slices.Clone(state), 0), "a byte too long")
 		refuse(create(m.Name, n+1, stprune.DefaultConfig()), state, "of another size")
-		for _, other := range stprune.Methods() {
+		for _, other := range methods() {
 			if other.Name != m.Name {
 				refuse(create(other.Name, n, stprune.DefaultConfig()), state, "of method "+m.Name)
 			}
@@ -463,18 +488,6 @@ func TestStateIsChecked(t *testing.T) {
 	state, _ := p.MarshalBinary()
 	if err := create("st-prune", n, none).UnmarshalBinary(state); err == nil || !strings.Contains(err.Error(), "unit 4") {
 		t.Errorf("error %v, want one that names unit 4", err)
-	}
-}
-
-func TestByName(t *testing.T) {
-	for _, m := range stprune.Methods() {
-		got, err := stprune.ByName(m.Name)
-		if err != nil || got.Name != m.Name || m.Doc == "" {
-			t.Errorf("%s: %+v, %v", m.Name, got, err)
-		}
-	}
-	if _, err := stprune.ByName("best"); err == nil || !strings.Contains(err.Error(), "full, random, st-prune") {
-		t.Errorf("error %v, want one that lists the methods", err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
 )
@@ -353,21 +354,24 @@ func (s *session) begin(id string) error {
 
 // pruner makes the method over n units, and says how large batches are in pruned epochs.
 func (s Spec) pruner(sources []train.Source, n int) (p stprune.Pruner, prunedBatch int, err error) {
-	method, err := stprune.ByName(s.Prune.Method)
+	m, err := method.ByName(s.Prune.Method)
 	if err != nil {
 		return nil, 0, err
 	}
 	c := s.pruning()
 	prunedBatch = s.Train.Batch
-	if method.Name != "full" {
+	if m.Name != "full" {
 		schedule, err := c.Schedule(n)
 		if err != nil {
 			return nil, 0, err
 		}
 		prunedBatch = schedule.PrunedBatch(s.Train.Batch)
 	}
-	var options []stprune.Option
-	if method.Name == "st-prune" && c.Stationarity == "data" && c.Kappa != 0 {
+	setup := method.Setup{Units: n, PerWindow: 1, Config: c, Options: s.Prune.Options, Target: prunedBatch}
+	if s.Train.Unit == train.Pair {
+		setup.PerWindow = sources[0].Series.N
+	}
+	if m.Needs.Stationarity && c.Stationarity == "data" && c.Kappa != 0 {
 		var z []float32
 		for _, source := range sources {
 			series, w := source.Series, source.Windows
@@ -380,16 +384,14 @@ func (s Spec) pruner(sources []train.Source, n int) (p stprune.Pruner, prunedBat
 			}
 			z = append(z, part...)
 		}
-		options = append(options, stprune.WithStationarity(func(id int32) float32 { return z[id] }))
+		setup.Stationarity = func(id int32) float32 { return z[id] }
 	}
 	if len(sources) > 1 {
-		var sizes []int
 		for _, source := range sources {
-			sizes = append(sizes, len(source.Windows.Train))
+			setup.Groups = append(setup.Groups, len(source.Windows.Train))
 		}
-		options = append(options, stprune.WithGroups(sizes...))
 	}
-	p, err = method.New(n, c, options...)
+	p, err = m.Make(setup)
 	return p, prunedBatch, err
 }
 

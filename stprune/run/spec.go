@@ -20,6 +20,7 @@ import (
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
 )
@@ -80,10 +81,11 @@ type Train struct {
 	LossPerBatch bool    `toml:"loss_per_batch"` // divide by the number of units instead of the sum of weights; default false
 }
 
-// Prune is a method of [stprune.Methods] and its settings. Four of them have defaults of their own here: Epochs must stay 0,
+// Prune is a method of [method.All] and its settings. Four of them have defaults of their own here: Epochs must stay 0,
 // since train.epochs says it; Seed 0 is train.seed; MinUnits 0 is one batch of a pruned epoch.
 type Prune struct {
-	Method string `toml:"method"` // default "full"
+	Method  string         `toml:"method"`  // default "full"
+	Options map[string]any `toml:"options"` // the method's own, see [method.Method]; default: the method's
 	stprune.Config
 }
 
@@ -104,7 +106,7 @@ func DefaultSpec() Spec {
 		Schedule: optim.Schedule{Kind: "constant", By: "step", Milestones: []int{}, Gamma: 0.1},
 		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Only: []string{}, Seed: 1,
 			Loss: "mae", HuberDelta: 1},
-		Prune:   Prune{Method: "full", Config: prune},
+		Prune:   Prune{Method: "full", Options: map[string]any{}, Config: prune},
 		Backend: Backend{Name: "auto"},
 	}
 }
@@ -212,6 +214,7 @@ func (s Spec) clone() Spec {
 	s.Model.Options = maps.Clone(s.Model.Options)
 	s.Schedule.Milestones = slices.Clone(s.Schedule.Milestones)
 	s.Train.Only = slices.Clone(s.Train.Only)
+	s.Prune.Options = maps.Clone(s.Prune.Options)
 	return s
 }
 
@@ -296,8 +299,12 @@ func (s Spec) Check() error {
 	if s.Prune.Epochs != 0 {
 		return fmt.Errorf("prune.epochs = %d; leave it out: train.epochs says how long the run is", s.Prune.Epochs)
 	}
-	if _, err := stprune.ByName(s.Prune.Method); err != nil {
+	m, err := method.ByName(s.Prune.Method)
+	if err != nil {
 		return fmt.Errorf("prune.method = %q: %w", s.Prune.Method, err)
+	}
+	if _, err := m.Complete(s.Prune.Options); err != nil {
+		return fmt.Errorf("prune.options: %w", err)
 	}
 	if s.Prune.Method == "full" {
 		return nil
@@ -415,6 +422,11 @@ func (s Spec) meaning() Spec {
 		}
 	}
 	s.Prune.Config = effective(s.Prune.Method, s.pruning())
+	if m, err := method.ByName(s.Prune.Method); err == nil {
+		if all, err := m.Complete(s.Prune.Options); err == nil {
+			s.Prune.Options = all
+		}
+	}
 	return s
 }
 
@@ -427,7 +439,7 @@ func sumOf(values []float64) float64 {
 }
 
 // effective is c without the settings that the method does not read.
-func effective(method string, c stprune.Config) stprune.Config {
+func effective(name string, c stprune.Config) stprune.Config {
 	if c.PrunedBatch > 0 {
 		c.BatchPolicy = ""
 	}
@@ -437,15 +449,11 @@ func effective(method string, c stprune.Config) stprune.Config {
 	if c.Budget > 0 {
 		c.Rho = 0
 	}
-	switch method {
-	case "full":
+	m, err := method.ByName(name)
+	switch {
+	case err != nil || name == "full":
 		return stprune.Config{}
-	case "random":
-		return stprune.Config{
-			Seed: c.Seed, Epochs: c.Epochs, WarmUp: c.WarmUp, Delta: c.Delta, Rho: c.Rho, Anneal: c.Anneal, AnnealSteps: c.AnnealSteps,
-			Budget: c.Budget, MinUnits: c.MinUnits, BatchPolicy: c.BatchPolicy, PrunedBatch: c.PrunedBatch, InTime: c.InTime,
-		}
-	case "st-prune":
+	case name == "st-prune":
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
 		}
@@ -464,8 +472,19 @@ func effective(method string, c stprune.Config) stprune.Config {
 		if math.IsInf(c.WMax, 1) {
 			c.WMax = 0
 		}
+		return c
 	}
-	return c
+	plain := stprune.Config{
+		Seed: c.Seed, Epochs: c.Epochs, WarmUp: c.WarmUp, Delta: c.Delta, Rho: c.Rho, Anneal: c.Anneal, AnnealSteps: c.AnnealSteps,
+		Budget: c.Budget, MinUnits: c.MinUnits, BatchPolicy: c.BatchPolicy, PrunedBatch: c.PrunedBatch,
+	}
+	if name == "random" {
+		plain.InTime = c.InTime
+	}
+	if m.Kind == method.Static { // one subset for all epochs
+		plain.WarmUp, plain.Delta, plain.Anneal, plain.AnnealSteps, plain.Budget = 0, 1, "", 0, 0
+	}
+	return plain
 }
 
 // formatVersion is part of every id. Raise it when equal specs no longer give equal results.

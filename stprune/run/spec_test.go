@@ -180,7 +180,7 @@ func TestEveryKeyCounts(t *testing.T) {
 				value = "other"
 			default:
 				value = map[string]string{"data.more": "[\"x\"]", "train.only": "[\"linear\"]", "data.split": "[7,1,2]", "data.dates": "[2017-05-01,2017-06-01]",
-					"schedule.milestones": "[4]", "model.options": "{layers=2}"}[name]
+					"schedule.milestones": "[4]", "model.options": "{layers=2}", "prune.options": "{r=0.3}"}[name]
 			}
 			if a, b := from.ID("h"), set(t, from, name+"="+value).ID("h"); a == b {
 				t.Errorf("%s = %v and %s are the same run", name, old, value)
@@ -198,7 +198,7 @@ func TestEveryKeyCounts(t *testing.T) {
 
 // Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
 func TestIDStaysTheSame(t *testing.T) {
-	const want = "a65f04488806d866"
+	const want = "6f1b1af56bbe2b0a"
 	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
 		t.Errorf("id %s, want %s", got, want)
 	}

@@ -1,0 +1,23 @@
+package method
+
+import "github.com/stprune/workbench/stprune"
+
+var stPrune = Method{
+	Name: "st-prune", Kind: Dynamic,
+	Paper:   "arXiv 2602.19113; our reconstruction, its equations are not available to us",
+	Rule:    "units drawn by a complexity score taken from the training step, weighted by stationarity-aware rescaling, on an annealed schedule",
+	Cost:    "O(n) time, 16 bytes a unit",
+	Differs: "all parts are our definitions; see the settings under prune",
+	Exact:   true,
+	Needs:   Needs{Graph: true, Stationarity: true},
+	New: func(s Setup) (stprune.Pruner, error) {
+		var options []stprune.Option
+		if s.Stationarity != nil {
+			options = append(options, stprune.WithStationarity(s.Stationarity))
+		}
+		if len(s.Groups) > 0 {
+			options = append(options, stprune.WithGroups(s.Groups...))
+		}
+		return stprune.New(s.Units, s.Config, options...)
+	},
+}
