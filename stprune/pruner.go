@@ -96,7 +96,7 @@ const (
 	Spatial          // standard deviation over nodes of the nodes' mean errors
 	Temporal         // standard deviation over horizons of the horizons' mean errors
 	Rough            // graph roughness sqrt(r' L r / N) of the nodes' mean errors; 0 without a graph
-	Coherence        // sign coherence sqrt(mean_h (mean_v sign e)²)
+	Coherence        // sign coherence sqrt(mean_h (mean_v sign e)²); of a single node |mean_h sign e|
 	NumStats
 )
 

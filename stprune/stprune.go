@@ -1,6 +1,10 @@
 package stprune
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
 
 // Option gives [New] what cannot be written in a file of settings.
 type Option func(*options)
@@ -9,6 +13,7 @@ type options struct {
 	score        func(row Stats) float32
 	stationarity func(id int32) float32
 	groups       []int
+	perWindow    int
 }
 
 // WithScore replaces Config.Score by a function of one row of statistics [NumStats]. It must return finite numbers, not
@@ -29,6 +34,11 @@ func WithGroups(sizes ...int) Option {
 	return func(o *options) { o.groups = sizes }
 }
 
+// WithPerWindow says that n consecutive units are the nodes of one window, for Config.Share. Default 1: a unit is a window.
+func WithPerWindow(n int) Option {
+	return func(o *options) { o.perWindow = n }
+}
+
 // New returns the method "st-prune", our reconstruction (see the package comment), over n units with ids 0..n−1. The pruner
 // is a [Scored].
 //
@@ -41,7 +51,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := options{score: c.scoreFunc()}
+	o := options{score: c.scoreFunc(), perWindow: 1}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -58,28 +68,40 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if len(o.groups) > 0 && total != n {
 		return nil, fmt.Errorf("prune: groups of %v units make %d; there are %d units", o.groups, total, n)
 	}
-	sized := c.Selector == "pps" || c.Selector == "gumbel"
-	return &stPrune{
+	if o.perWindow < 1 || n%o.perWindow != 0 {
+		return nil, fmt.Errorf("prune: %d units do not make whole windows of %d; mend WithPerWindow", n, o.perWindow)
+	}
+	cells := cells{n, o.perWindow, c.Share}
+	sized := c.Selector == "pps" || c.Selector == "gumbel" || c.Selector == "even"
+	p := &stPrune{
 		Schedule:     schedule,
 		seed:         c.Seed,
-		memory:       newMemory(n, o.score, c.Beta, sized, c.Stationarity == "learning"),
+		memory:       newMemory(cells, o.score, c.Beta, sized, c.Stationarity == "learning"),
+		unseen:       c.Unseen,
 		selector:     c.Draw(),
 		weighting:    c.weighting(),
 		stationarity: c.Stationarity,
 		known:        o.stationarity,
 		groups:       o.groups,
-	}, nil
+	}
+	if c.Selector == "even" {
+		p.even = newEven(n, o.perWindow, c.Gamma, Stream(c.Seed, "credit", 0))
+		p.selector = p.even.draw
+	}
+	return p, nil
 }
 
 type stPrune struct {
 	Schedule
 	seed         uint64
 	memory       *memory
+	unseen       string
 	selector     Selector
 	weighting    weighting
 	stationarity string
 	known        func(id int32) float32 // z given beforehand, for "data"
 	groups       []int                  // sizes; scores are comparable within one
+	even         *even                  // nil with other selectors
 }
 
 func (p *stPrune) Plan(epoch int) (Selection, error) {
@@ -89,14 +111,17 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	var s Selection
 	if p.Full(epoch) {
 		s = Everything(p.n)
+		if p.even != nil {
+			p.even.next = nil
+		}
 	} else {
-		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), standardised(p.memory.score, p.groups), p.Keep(epoch))
+		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), p.sizes(), p.Keep(epoch))
 		var z func(id int32) float32
 		switch p.stationarity {
 		case "data":
 			z = p.known
 		case "learning":
-			z = learningStationarity(p.memory.change)
+			z = p.memory.stationarity()
 		}
 		if err := p.weighting.weigh(&s, z); err != nil {
 			return Selection{}, err
@@ -104,6 +129,21 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	}
 	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = p.memory.spread()
 	return s, nil
+}
+
+// sizes are the scores [n] as the selector takes them.
+func (p *stPrune) sizes() []float32 {
+	score := p.memory.perUnit()
+	if p.unseen == "mean" {
+		mean := p.memory.mean()
+		score = slices.Clone(score)
+		for i, s := range score {
+			if s == never {
+				score[i] = mean
+			}
+		}
+	}
+	return standardised(score, p.groups)
 }
 
 // standardised divides scores by the mean of their group.
@@ -131,16 +171,49 @@ func standardised(score []float32, groups []int) []float32 {
 	return out
 }
 
-func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.observe(ids, stats) }
+func (p *stPrune) Observe(ids []int32, stats Stats) error {
+	if err := p.memory.observe(ids, stats); err != nil {
+		return err
+	}
+	if p.even != nil {
+		p.even.begin()
+	}
+	return nil
+}
 
-func (p *stPrune) Scores() []float32 { return p.memory.score }
+func (p *stPrune) Scores() []float32 { return p.memory.perUnit() }
 
 func (p *stPrune) MarshalBinary() ([]byte, error) {
-	return EncodeState("st-prune", p.n, p.columns()...), nil
+	memory := EncodeState("st-prune", len(p.memory.score), p.columns()...)
+	if p.even == nil {
+		return memory, nil
+	}
+	credits := [][]float32{p.even.credit}
+	if p.even.next != nil {
+		credits = append(credits, p.even.next)
+	}
+	state := binary.LittleEndian.AppendUint64(nil, uint64(len(memory)))
+	return append(append(state, memory...), EncodeState("st-prune even", p.n, credits...)...), nil
 }
 
 func (p *stPrune) UnmarshalBinary(data []byte) error {
-	columns, err := DecodeState(data, "st-prune", p.n, len(p.columns()))
+	var credits [][]float32
+	if p.even != nil {
+		size := uint64(0)
+		if len(data) >= 8 {
+			size, data = binary.LittleEndian.Uint64(data), data[8:]
+		}
+		rest := data
+		data = data[:min(size, uint64(len(data)))]
+		rest = rest[len(data):]
+		var err error
+		if credits, err = DecodeState(rest, "st-prune even", p.n, 1); err != nil {
+			if credits, err = DecodeState(rest, "st-prune even", p.n, 2); err != nil {
+				return err
+			}
+		}
+	}
+	columns, err := DecodeState(data, "st-prune", len(p.memory.score), len(p.columns()))
 	if err != nil {
 		return err
 	}
@@ -149,6 +222,10 @@ func (p *stPrune) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	p.memory.score, p.memory.change = columns[0], columns[1]
+	if p.even != nil {
+		credits = append(credits, nil)
+		p.even.credit, p.even.next = credits[0], credits[1]
+	}
 	return nil
 }
 

@@ -116,6 +116,9 @@ func (e Residuals) Stats(laplacian *node) *node {
 	meanSign := graph.Div(graph.ReduceSum(sign, 2), graph.MaxScalar(graph.ReduceSum(e.Mask, 2), 1))
 	horizons := graph.MaxScalar(graph.ReduceSum(validHorizon, 1), 1)
 	coherence := graph.Sqrt(graph.Div(graph.ReduceSum(graph.Square(meanSign), 1), horizons))
+	if sign.Shape().Dimensions[2] == 1 { // every sign agrees with itself: the horizons' agreement says more
+		coherence = graph.Abs(graph.Div(graph.ReduceSum(meanSign, 1), horizons))
+	}
 
 	columns := make([]*node, stprune.NumStats)
 	columns[stprune.Level] = graph.DivScalar(e.Level(), e.std)

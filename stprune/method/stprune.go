@@ -11,7 +11,7 @@ var stPrune = Method{
 	Exact:   true,
 	Needs:   Needs{Graph: true, Stationarity: true},
 	New: func(s Setup) (stprune.Pruner, error) {
-		var options []stprune.Option
+		options := []stprune.Option{stprune.WithPerWindow(s.PerWindow)}
 		if s.Stationarity != nil {
 			options = append(options, stprune.WithStationarity(s.Stationarity))
 		}

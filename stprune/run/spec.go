@@ -463,7 +463,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 		if c.Selector != "top+rest" {
 			c.Alpha = 0
 		}
-		if c.Selector != "pps" && c.Selector != "gumbel" {
+		if c.Selector != "pps" && c.Selector != "gumbel" && c.Selector != "even" {
 			c.Gamma = 0
 		}
 		if c.Kappa == 0 { // all weights are 1

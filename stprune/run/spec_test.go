@@ -198,7 +198,7 @@ func TestEveryKeyCounts(t *testing.T) {
 
 // Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
 func TestIDStaysTheSame(t *testing.T) {
-	const want = "6f1b1af56bbe2b0a"
+	const want = "fd31acc650c618b3"
 	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
 		t.Errorf("id %s, want %s", got, want)
 	}
