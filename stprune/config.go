@@ -10,7 +10,7 @@ import (
 // Config holds every setting of a pruned training run. Start from [DefaultConfig] and change what differs: the zero value of
 // most fields is a setting of its own, not the default.
 //
-// Methods other than ST-Prune read the seed and the schedule only.
+// Methods other than ST-Prune read the seed and the schedule only, and what their header names.
 type Config struct {
 	// Seed of the selection's random stream, see [Stream]. Default 1.
 	Seed uint64 `toml:"seed"`

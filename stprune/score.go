@@ -94,10 +94,11 @@ func (m *memory) check(score, change []float32) error {
 	return nil
 }
 
-// spread returns the coefficient of variation of the scores of visited units, and the number of units never visited.
-func (m *memory) spread() (cv float64, unseen int) {
+// Spread is the coefficient of variation of the scores of visited units, and the number of units never visited, whose score
+// is +Inf.
+func Spread(score []float32) (cv float64, unseen int) {
 	var sum, squares float64
-	for _, s := range m.score {
+	for _, s := range score {
 		if s == never {
 			unseen++
 			continue
@@ -105,7 +106,7 @@ func (m *memory) spread() (cv float64, unseen int) {
 		sum += float64(s)
 		squares += float64(s) * float64(s)
 	}
-	seen := float64(len(m.score) - unseen)
+	seen := float64(len(score) - unseen)
 	if mean := sum / seen; mean != 0 && seen > 0 {
 		cv = math.Sqrt(max(0, squares/seen-mean*mean)) / math.Abs(mean)
 	}
