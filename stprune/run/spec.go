@@ -453,7 +453,10 @@ func effective(name string, c stprune.Config) stprune.Config {
 	switch {
 	case err != nil || name == "full":
 		return stprune.Config{}
-	case name == "st-prune":
+	case name == "st-prune" || name == "bls":
+		if name == "bls" { // has a score of its own
+			c.Score, c.Beta = "", 0
+		}
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
 		}
