@@ -220,6 +220,11 @@ func TestIES(t *testing.T) {
 				want(t, "forward before the steps", p.Forward(e), 0)
 			}
 			observe(t, p, ids(2, s), func(id int32) float32 { return []float32{2 - 0.125*float32(e), uneven[e]}[id] })
+			saved := state(t, p) // interrupted before the forward passes
+			p = pruned(t, "ies", 2, 0.5, options).(stprune.Forwarder)
+			if err := p.UnmarshalBinary(saved); err != nil {
+				t.Fatal(err)
+			}
 			if e >= 6 {
 				want(t, "forward after the steps", p.Forward(e), 0)
 				observe(t, p, p.Forward(e), func(int32) float32 { return 2 - 0.125*float32(e) })

@@ -1,6 +1,7 @@
 package method_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -508,7 +509,7 @@ func TestStateGoesRound(t *testing.T) {
 		train(t, p, units, 0, 3, wave)
 		saved := state(t, p)
 		s := setup(units, c)
-		s.Probe = func() (*method.Probe, error) { return nil, fmt.Errorf("a restored pruner asks for the probe") }
+		s.Probe = func() (*method.Probe, error) { return nil, errors.New("a restored pruner asks for the probe") }
 		restored := build(t, m, s)
 		if err := restored.UnmarshalBinary(saved); err != nil {
 			t.Fatal(err)
@@ -541,6 +542,40 @@ func TestStateGoesRound(t *testing.T) {
 		}
 		if !slices.Equal(before, state(t, restored)) {
 			t.Error("a refused state has changed the pruner")
+		}
+	})
+}
+
+// A run that is interrupted between two steps goes on with the selection it had.
+func TestStateWithinAnEpoch(t *testing.T) {
+	each(t, func(t *testing.T, m method.Method) {
+		c := config(m)
+		undisturbed := build(t, m, setup(units, c))
+		train(t, undisturbed, units, 0, 6, wave)
+
+		p := build(t, m, setup(units, c))
+		for e := range 6 {
+			visited := ids(units, plan(t, p, e))
+			if c, ok := p.(stprune.Chooser); ok && c.Candidates(e, 8) > 0 {
+				visited = chosen(t, c, e, visited)
+			}
+			half := len(visited) / 32 * 16 // whole batches
+			observe(t, p, visited[:half], wave(e))
+			saved := state(t, p)
+			p = build(t, m, setup(units, c))
+			if err := p.UnmarshalBinary(saved); err != nil {
+				t.Fatal(err)
+			}
+			observe(t, p, visited[half:], wave(e))
+			if f, ok := p.(stprune.Forwarder); ok {
+				observe(t, p, f.Forward(e), wave(e))
+			}
+		}
+		if !slices.Equal(state(t, undisturbed), state(t, p)) {
+			t.Error("the states differ in the end")
+		}
+		if !reflect.DeepEqual(plan(t, undisturbed, 6), plan(t, p, 6)) {
+			t.Error("the next epoch is another")
 		}
 	})
 }
