@@ -10,7 +10,7 @@ import (
 // Config holds every setting of a pruned training run. Start from [DefaultConfig] and change what differs: the zero value of
 // most fields is a setting of its own, not the default.
 //
-// Methods other than ST-Prune read the seed and the schedule only.
+// Methods other than ST-Prune read the seed and the schedule only, and what their header names.
 type Config struct {
 	// Seed of the selection's random stream, see [Stream]. Default 1.
 	Seed uint64 `toml:"seed"`
@@ -59,12 +59,11 @@ type Config struct {
 	// the others. Default "top".
 	Unseen string `toml:"unseen"`
 
-	// Selector draws exactly k units (method section 3): "top+rest", "pps", "gumbel", "uniform", or "even", which
-	// remembers who was visited: see the package comment. Default "pps".
+	// Selector draws exactly k units (method section 3): "top+rest", "pps", "gumbel" or "uniform". Default "pps".
 	Selector string `toml:"selector"`
 	// Alpha α in [0,1] is the share of k that "top+rest" takes from the top. Default 0.5.
 	Alpha float64 `toml:"alpha"`
-	// Gamma γ in [0,16] is the power of the score in "pps", "gumbel" and "even"; 0 is uniform. Default 1.
+	// Gamma γ in [0,16] is the power of the score in "pps" and "gumbel"; 0 is uniform. Default 1.
 	Gamma float64 `toml:"gamma"`
 	// InTime draws systematically along the ids, which spreads the units evenly in time when ids are in time order. For "pps"
 	// and "uniform" only. Meant for windows: with (window, node) pairs the stride can fall in step with the number of nodes,
@@ -153,7 +152,7 @@ var (
 	batchPolicyNames  = []string{"fixed", "keep-steps"}
 	scoreNames        = []string{"complexity", "loss", "coherence"}
 	unseenNames       = []string{"top", "mean"}
-	selectorNames     = []string{"top+rest", "pps", "gumbel", "uniform", "even"}
+	selectorNames     = []string{"top+rest", "pps", "gumbel", "uniform"}
 	stationarityNames = []string{"none", "data", "learning"}
 )
 

@@ -82,7 +82,21 @@ type Option struct {
 
 // All lists the methods in the order of the documentation.
 func All() []Method {
-	return []Method{full, random, stPrune}
+	return []Method{
+		full,
+		random,
+		stPrune,
+		softRandom,
+		epsilonGreedy,
+		ucb,
+		infoBatch,
+		seta,
+		ies,
+		bls,
+		orderDP,
+		rcap,
+		divBS,
+	}
 }
 
 // Names of all methods, in order.

@@ -453,7 +453,10 @@ func effective(name string, c stprune.Config) stprune.Config {
 	switch {
 	case err != nil || name == "full":
 		return stprune.Config{}
-	case name == "st-prune":
+	case name == "st-prune" || name == "bls":
+		if name == "bls" { // has a score of its own
+			c.Score, c.Beta = "", 0
+		}
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
 		}
@@ -463,7 +466,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 		if c.Selector != "top+rest" {
 			c.Alpha = 0
 		}
-		if c.Selector != "pps" && c.Selector != "gumbel" && c.Selector != "even" {
+		if c.Selector != "pps" && c.Selector != "gumbel" {
 			c.Gamma = 0
 		}
 		if c.Kappa == 0 { // all weights are 1
