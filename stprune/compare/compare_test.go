@@ -158,6 +158,14 @@ func TestRunOnce(t *testing.T) {
 	}
 }
 
+func TestEqualMethodsAreRefused(t *testing.T) {
+	spec := with(t, `"st-prune"]`, `"st-prune", { name = "st-prune", label = "again", prune.gamma = 1.0 }]`)
+	_, err := Collect(t.Context(), spec, options(t.TempDir()))
+	if err == nil || !strings.Contains(err.Error(), "methods st-prune and again are the same runs") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestFailingRunIsReported(t *testing.T) {
 	spec := with(t, `"random", `, `"random", { name = "random", label = "wild", optim.lr = 1e30, optim.clip = 0.0 }, `, `rho = [0.3]`, "rho = [0.3]\ncontrols = ['full', 'random']")
 	o, noted := options(t.TempDir()), ""

@@ -50,6 +50,7 @@ type row struct {
 	label   string
 	roles   []Role
 	method  string
+	pruner  bool // under comparison, not a control alone
 	planned plan
 	specs   []run.Spec    // one per seed; none when not known yet, or not applicable
 	ids     []string      // of specs
@@ -87,7 +88,7 @@ func open(ctx context.Context, spec Spec, o Options) (*session, error) {
 		s.o.Note = func(string) {}
 	}
 	opened := map[string]*datasets.Series{}
-	s.run = run.Options{Store: o.Store, Backend: s.open, Series: func(ctx context.Context, name string) (*datasets.Series, error) {
+	s.run = run.Options{Store: o.Store, Backend: s.shared, Series: func(ctx context.Context, name string) (*datasets.Series, error) {
 		series, err := opened[name], error(nil)
 		switch {
 		case series != nil:
@@ -116,8 +117,8 @@ func open(ctx context.Context, spec Spec, o Options) (*session, error) {
 	return s, nil
 }
 
-// open opens the backend once; all runs have the same.
-func (s *session) open(ctx context.Context, name string) (*accel.Backend, error) {
+// shared opens the backend once; all runs have the same.
+func (s *session) shared(ctx context.Context, name string) (*accel.Backend, error) {
 	if s.backend == nil {
 		backend, err := accel.Open(ctx, name, noteWriter(s.o.Note))
 		if err != nil {
@@ -162,10 +163,14 @@ func (s *session) fill(g *group) error {
 		if err != nil {
 			return fmt.Errorf("method %s: %w", m.Label, err)
 		}
+		if slices.Contains(pruners, r) {
+			return fmt.Errorf("methods %s and %s are the same runs; leave one out", r.label, m.Label)
+		}
 		pruners = append(pruners, r)
 	}
 	for i := 0; i < len(pruners); i++ {
 		r := pruners[i]
+		r.pruner = true
 		spec := r.specs[0]
 		schedule, err := s.planner.Schedule(spec)
 		if err != nil {
@@ -179,9 +184,6 @@ func (s *session) fill(g *group) error {
 			if c, err = s.add(g, role, label, spec); err == nil && c != r {
 				r.against[role] = c
 			}
-			if role == Random && !slices.Contains(pruners, c) { // a pruner too, with controls of its own
-				pruners = append(pruners, c)
-			}
 		}
 		units, batch := float64(schedule.Units()), spec.Train.Batch
 		full, base := all(spec), all(s.spec.Base)
@@ -193,9 +195,14 @@ func (s *session) fill(g *group) error {
 		full.Train.Epochs = nearest(float64(schedule.TotalVisits()) / units)
 		control(EqualVisits, named(full)+suffix, full)
 		random := s.uniform(spec)
-		control(Random, "random"+s.suffix(r, random, s.spec.pruned(Method{Name: "random"}, g.policy, g.rho, 0)), random)
+		as := s.suffix(r, random, s.spec.pruned(Method{Name: "random"}, g.policy, g.rho, 0))
+		control(Random, "random"+as, random)
 		if err != nil {
 			return err
+		}
+		// Random units on the common schedule are a method too, with controls of their own.
+		if c := r.against[Random]; c != nil && as == "" && !slices.Contains(pruners, c) {
+			pruners = append(pruners, c)
 		}
 		s.addTimed(g, r, full, suffix)
 	}
@@ -359,9 +366,4 @@ func (r *row) rank() int {
 		}
 	}
 	return place
-}
-
-// pruner tells whether the row chooses units.
-func (r *row) pruner() bool {
-	return slices.Contains(r.roles, Pruner) || slices.Contains(r.roles, Random)
 }

@@ -52,7 +52,7 @@ type Cell struct {
 	Horizon []Horizon `json:"horizon"`
 	Cost
 
-	Against []*Against `json:"against"` // of pruners: their controls; p is adjusted over the group's pruners
+	Against []*Against `json:"against"` // its controls, when it is under comparison; p is adjusted over all that have that control
 }
 
 // Horizon is the error so many steps ahead.
@@ -204,8 +204,14 @@ func setting(s Spec) string {
 	if schedule != "constant" {
 		schedule += " by " + cmp.Or(b.Schedule.By, "step")
 	}
-	return fmt.Sprintf("%s on %s, %d → %d steps, unit %s, %s at %g, %s, %d epochs, batch %d", b.Model.Backbone,
-		strings.Join(append([]string{b.Data.Name}, b.Data.More...), " + "), b.Data.History, b.Data.Horizon, b.Train.Unit, b.Optim.Name, b.Optim.LR,
+	steps := func(n int) string {
+		if n == 0 {
+			return "one day"
+		}
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s on %s, %s → %s steps, unit %s, %s at %g, %s, %d epochs, batch %d", b.Model.Backbone,
+		strings.Join(append([]string{b.Data.Name}, b.Data.More...), " + "), steps(b.Data.History), steps(b.Data.Horizon), b.Train.Unit, b.Optim.Name, b.Optim.LR,
 		schedule, b.Train.Epochs, b.Train.Batch)
 }
 
@@ -356,7 +362,7 @@ func (s *session) judge(g *group, out *Group) error {
 	for _, r := range g.rows {
 		var family []*stats.Paired
 		for _, other := range g.rows {
-			if r == other || !r.pruner() || !other.pruner() {
+			if r == other || !r.pruner || !other.pruner {
 				continue
 			}
 			p, err := s.paired(r, other)

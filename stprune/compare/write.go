@@ -88,7 +88,7 @@ func (r *Report) Markdown() string {
 
 	say("## How to read it")
 	fmt.Fprintf(&out, "Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
-		"the exact sign-flip test, adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.\n\n", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)
+		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.\n\n", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)
 	fmt.Fprintf(&out, "- better, worse: adjusted p at most %g, interval without 0, and a difference of at least %s of the error\n", r.Alpha, percent(r.Floor))
 	fmt.Fprintf(&out, "- no difference: below %s of the error; the interval says how sure that is\n", percent(r.Floor))
 	fmt.Fprintf(&out, "- undecided: larger, and not proven\n- not enough seeds: with so few no difference can be proven\n\n")
@@ -105,9 +105,9 @@ var roleNames = map[Role]string{
 func policyTitle(policy string) string {
 	switch policy {
 	case "fixed":
-		return "Fixed batch: the paper's protocol"
+		return "Fixed batch, as in the paper's protocol"
 	case "keep-steps":
-		return "Steps kept: batches shrink with the retention"
+		return "Steps kept, batches shrink with the retention"
 	}
 	return "Pruned epochs with " + policy
 }
