@@ -21,6 +21,7 @@ type app struct {
 	Data     dataCmd     `cmd:"" help:"Import, list, show, download, make and verify data sets."`
 	Evaluate evaluateCmd `cmd:"" help:"Measure a finished run, also on data it was not trained on."`
 	Naive    naiveCmd    `cmd:"" help:"Measure the forecasts that need no training: last value, last day, last week, time of the week."`
+	Compare  compareCmd  `cmd:"" help:"Train methods beside each other and their controls, and say what the results prove."`
 	Runs     runsCmd     `cmd:"" help:"List, show and remove runs."`
 	Presets  presetsCmd  `cmd:"" help:"List the settings with which the references train."`
 	Parity   parityCmd   `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
