@@ -69,7 +69,7 @@ func probe(n int, of []int) *method.Probe {
 		return m
 	}
 	p := &method.Probe{
-		Loss: column(n), Error: column(n),
+		Loss: column(n), Error: column(n), Norms: column(n),
 		Features: matrix(n, 6), Gradients: matrix(n, 8), Forecasts: matrix(n, 4), Inputs: matrix(n, 5),
 		Validation: matrix(n/4+1, 8), LR: 0.01,
 	}
@@ -349,7 +349,7 @@ func state(t *testing.T, p stprune.Pruner) []byte {
 }
 
 // drawn are the methods whose selections the seed must change; divbs draws within batches.
-var drawn = []string{"random", "st-prune", "soft-random", "epsilon-greedy", "infobatch", "seta", "bls", "orderdp", "rcap"}
+var drawn = []string{"random", "st-prune", "soft-random", "epsilon-greedy", "infobatch", "seta", "bls", "orderdp", "rcap", "hard-random"}
 
 func TestSeeds(t *testing.T) {
 	each(t, func(t *testing.T, m method.Method) {
@@ -373,6 +373,9 @@ func TestOrderOfUnitsDoesNotMatter(t *testing.T) {
 	each(t, func(t *testing.T, m method.Method) {
 		if m.Kind == method.Static && !m.Needs.Probed() {
 			t.Skip("looks at ids only")
+		}
+		if m.Name == "craig" {
+			t.Skip("facility location has ties in its very structure: its own test compares the coverage")
 		}
 		c := config(m)
 		run := func(seed uint64, of []int) [][]int32 {
