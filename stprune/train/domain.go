@@ -34,7 +34,8 @@ type domain struct {
 	constants []*tensors.Tensor // of the backbone
 	laplacian *tensors.Tensor   // [N,N] or nil
 
-	step, eval *graph.Exec
+	step, eval        *graph.Exec
+	gradients, errors *graph.Exec // see Trainer.Gradient and Trainer.Errors
 }
 
 // Model builds the backbone for a data set.
@@ -101,6 +102,12 @@ func (d *domain) build(be compute.Backend) (err error) {
 	if d.step, err = graph.NewExec(be, d.stepGraph); err == nil {
 		d.eval, err = graph.NewExec(be, d.evalGraph)
 	}
+	if err == nil {
+		d.gradients, err = graph.NewExec(be, d.gradientGraph)
+	}
+	if err == nil {
+		d.errors, err = graph.NewExec(be, d.errorGraph)
+	}
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -109,7 +116,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 
 func (d *domain) close() {
 	release(slices.Concat(d.resident, d.constants, []*tensors.Tensor{d.laplacian}))
-	for _, e := range []*graph.Exec{d.step, d.eval} {
+	for _, e := range []*graph.Exec{d.step, d.eval, d.gradients, d.errors} {
 		if e != nil {
 			e.Finalize()
 		}
