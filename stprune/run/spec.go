@@ -455,7 +455,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 		return stprune.Config{}
 	case name == "st-prune" || name == "bls":
 		if name == "bls" { // has a score of its own
-			c.Score, c.Beta = "", 0
+			c.Score, c.Beta, c.Share, c.Unseen = "", 0, 0, ""
 		}
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
