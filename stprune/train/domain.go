@@ -92,7 +92,7 @@ func (d *domain) putSeries(s *datasets.Series) {
 		tensors.FromFlatDataAndDimensions(dow, s.T),
 	}
 	if d.t.cfg.GraphStats {
-		d.laplacian = tensors.FromFlatDataAndDimensions(loss.NormalisedLaplacian(s.Graph), s.N, s.N)
+		d.laplacian = tensors.FromFlatDataAndDimensions(float32s(s.Graph.Undirected().NormalisedLaplacian()), s.N, s.N)
 	}
 }
 
@@ -225,7 +225,7 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	r := stprune.Stream(t.cfg.Seed, "dropout", t.state.Global)
 	b := len(f.starts)
 	own := []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(hyper32(hyper), optim.HyperSize),
+		tensors.FromFlatDataAndDimensions(float32s(hyper[:]), optim.HyperSize),
 		tensors.FromFlatDataAndDimensions([]uint32{r.Uint32(), r.Uint32()}, 2),
 		tensors.FromFlatDataAndDimensions(f.starts, b),
 		tensors.FromFlatDataAndDimensions(f.weights, b),
@@ -262,10 +262,10 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	return float64(value[0]), stats[:len(f.ids)*stprune.NumStats], nil
 }
 
-func hyper32(h [optim.HyperSize]float64) []float32 {
-	out := make([]float32, len(h))
-	for i, v := range h {
-		out[i] = float32(v)
+func float32s(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
 	}
 	return out
 }
