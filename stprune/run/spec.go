@@ -405,6 +405,14 @@ func (s Spec) meaning() Spec {
 	if o.Name == "adam" || o.Name == "adamw" {
 		o.Momentum, o.Nesterov = 0, false
 	}
+	if o.Name == "rmsprop" {
+		o.AuxLR, o.Beta1, o.Beta2, o.Nesterov = 0, 0, 0, false
+	} else {
+		o.Alpha = 0
+	}
+	if o.Name != "muon" || o.NSDType == optim.Float32 {
+		o.NSDType = ""
+	}
 	h := &s.Schedule
 	if h.Kind == "" {
 		h.Kind = "constant"
