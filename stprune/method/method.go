@@ -7,6 +7,7 @@ package method
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -47,12 +48,24 @@ type Needs struct {
 	Forward      bool // forward passes of units it doesn't train on, see [stprune.Forwarder]
 
 	// What it needs of a [Probe]; a static method has at least one of them, unless it looks at ids only.
-	Loss, Error, Trajectory, Features, Gradients, Forecasts, Checkpoints, Validation, Inputs bool
+	Loss, Error, Norms, Trajectory, Features, Gradients, Forecasts, Checkpoints, Validation, Inputs bool
 }
 
 // Probed tells whether a scoring model must be trained.
 func (n Needs) Probed() bool {
-	return n.Loss || n.Error || n.Trajectory || n.Features || n.Gradients || n.Forecasts || n.Checkpoints || n.Validation || n.Inputs
+	return n.Loss || n.Error || n.Norms || n.Trajectory || n.Features || n.Gradients || n.Forecasts || n.Checkpoints || n.Validation || n.Inputs
+}
+
+// Names lists the needs in lower case.
+func (n Needs) Names() []string {
+	names := []string{}
+	v := reflect.ValueOf(n)
+	for i := range v.NumField() {
+		if v.Field(i).Bool() {
+			names = append(names, strings.ToLower(v.Type().Field(i).Name))
+		}
+	}
+	return names
 }
 
 // Setup is what a method is made from.

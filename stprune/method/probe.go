@@ -9,6 +9,7 @@ package method
 type Probe struct {
 	Loss  []float32 // [n] masked MAE after the last scoring epoch, in evaluation mode
 	Error []float32 // [n] L2 norm of the error vector over √(valid entries) after the last scoring epoch, mean over repeats
+	Norms []float32 // [n] L2 norm of the last layer's gradient as in Gradients, after the last scoring epoch, mean over repeats
 
 	Trajectory [][]float32 // [epochs][n] masked MAE of each unit, in evaluation mode after each scoring epoch
 
