@@ -89,7 +89,8 @@ class Run:
         self.model.train()
         begin = time.perf_counter()
         count = len(self.windows.train)
-        batches = self.windows.train[torch.randperm(count, generator=self.order)].split(self.args.batch)
+        order = torch.randperm(count, generator=self.order)[: max(1, round(self.args.rho * count))]
+        batches = self.windows.train[order].split(self.args.batch)
         total = 0.0
         for i, starts in enumerate(batches):
             share = self.schedule.share(epoch, epoch * len(batches) + i, self.args.epochs * len(batches))
@@ -102,7 +103,7 @@ class Run:
         self.seconds.steps += time.perf_counter() - begin
         if not total < float("inf"):
             raise ValueError(f"the loss became {total} in epoch {epoch + 1}; lower the learning rate")
-        return total / count
+        return total / len(order)
 
     def evaluate(self, starts: Tensor) -> Metrics:
         begin = time.perf_counter()
@@ -167,6 +168,7 @@ def parse() -> argparse.Namespace:
     data.add_argument("--horizon", type=int, default=12, help="forecast steps; 0: a day")
     data.add_argument("--split", type=float, nargs=3, default=(6, 2, 2), metavar=("TRAIN", "VAL", "TEST"))
     data.add_argument("--epochs", type=int, default=20)
+    data.add_argument("--rho", type=float, default=1.0, help="share of the windows that each epoch draws anew")
     data.add_argument("--batch", type=int, default=64)
     data.add_argument("--eval-batch", type=int, default=64)
     data.add_argument("--patience", type=int, default=0, help="epochs without a better validation after which the run ends; 0: none")
@@ -185,6 +187,8 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if min(args.split) <= 0 or min(args.epochs, args.batch, args.eval_batch) < 1 or min(args.history, args.horizon) < 0:
         parser.error("split, epochs and batches must be above 0, history and horizon not below")
+    if not 0 < args.rho <= 1:
+        parser.error("--rho must be in (0,1]")
     return args
 
 

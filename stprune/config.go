@@ -10,7 +10,7 @@ import (
 // Config holds every setting of a pruned training run. Start from [DefaultConfig] and change what differs: the zero value of
 // most fields is a setting of its own, not the default.
 //
-// Methods other than ST-Prune read the seed and the schedule only.
+// Methods other than ST-Prune read the seed and the schedule only, and what their header names.
 type Config struct {
 	// Seed of the selection's random stream, see [Stream]. Default 1.
 	Seed uint64 `toml:"seed"`
@@ -51,6 +51,13 @@ type Config struct {
 	Epsilon float64 `toml:"epsilon"`
 	// Beta β in [0,1) is the score's memory: S ← βS + (1−β)s at each visit but the first, which sets S = s. Default 0.
 	Beta float64 `toml:"beta"`
+	// Share is how many consecutive windows share one score, node by node when the unit is a pair: neighbouring windows have all
+	// but a few steps in common, so a visit of one tells about the others. Shared scores are best remembered (Beta). 1 keeps the
+	// units apart. Default 1.
+	Share int `toml:"share"`
+	// Unseen says how units without a score rank: "top" above all others, so that they are visited first; "mean" as the mean of
+	// the others. Default "top".
+	Unseen string `toml:"unseen"`
 
 	// Selector draws exactly k units (method section 3): "top+rest", "pps", "gumbel" or "uniform". Default "pps".
 	Selector string `toml:"selector"`
@@ -82,7 +89,7 @@ func DefaultConfig() Config {
 		Epochs: 20, WarmUp: 1, Delta: 0.875, Rho: 0.1,
 		Anneal: "none", AnnealSteps: 4, MinUnits: 1, BatchPolicy: "fixed",
 
-		Score: "complexity", LambdaS: 1, LambdaT: 1, Epsilon: 0.01,
+		Score: "complexity", LambdaS: 1, LambdaT: 1, Epsilon: 0.01, Share: 1, Unseen: "top",
 
 		Selector: "pps", Alpha: 0.5, Gamma: 1,
 
@@ -104,6 +111,8 @@ func (c Config) Check() error {
 		{!within(c.LambdaG, -math.MaxFloat32, math.MaxFloat32), "lambda_g", c.LambdaG, "use a finite number; 0 leaves the term out"},
 		{!within(c.Epsilon, 0, math.MaxFloat32), "epsilon", c.Epsilon, "use a finite number of at least 0"},
 		{!(c.Beta >= 0 && c.Beta < 1), "beta", c.Beta, "use a number in [0,1); 0 keeps the last score only"},
+		{c.Share < 1, "share", c.Share, "use at least 1 window"},
+		{!oneOf(c.Unseen, unseenNames), "unseen", c.Unseen, choose(unseenNames)},
 		{!oneOf(c.Selector, selectorNames), "selector", c.Selector, choose(selectorNames)},
 		{!within(c.Alpha, 0, 1), "alpha", c.Alpha, "use a number in [0,1]: the share taken from the top"},
 		{!within(c.Gamma, 0, 16), "gamma", c.Gamma, "use a number in [0,16]; 1 draws in proportion to the score"},
@@ -142,6 +151,7 @@ var (
 	annealNames       = []string{"none", "linear", "cosine", "step"}
 	batchPolicyNames  = []string{"fixed", "keep-steps"}
 	scoreNames        = []string{"complexity", "loss", "coherence"}
+	unseenNames       = []string{"top", "mean"}
 	selectorNames     = []string{"top+rest", "pps", "gumbel", "uniform"}
 	stationarityNames = []string{"none", "data", "learning"}
 )

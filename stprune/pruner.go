@@ -50,7 +50,8 @@ type Forwarder interface {
 	Forward(epoch int) []int32
 }
 
-// Chooser is a [Pruner] that chooses within batches: its Plan selects candidates, and each step trains on some of them.
+// Chooser is a [Pruner] that chooses within batches: its Plan selects candidates, and each step trains on some of them. Its Keep
+// counts those that are trained on.
 type Chooser interface {
 	Pruner
 	// Candidates is how many units of the plan make a candidate batch of an epoch when target of them are trained on; 0 means
@@ -96,7 +97,7 @@ const (
 	Spatial          // standard deviation over nodes of the nodes' mean errors
 	Temporal         // standard deviation over horizons of the horizons' mean errors
 	Rough            // graph roughness sqrt(r' L r / N) of the nodes' mean errors; 0 without a graph
-	Coherence        // sign coherence sqrt(mean_h (mean_v sign e)²)
+	Coherence        // sign coherence sqrt(mean_h (mean_v sign e)²); of a single node |mean_h sign e|
 	NumStats
 )
 

@@ -22,21 +22,37 @@ func (c Config) scoreFunc() func(row Stats) float32 {
 
 var never = float32(math.Inf(1)) // the score of a unit never visited: above all others
 
+// cells maps n units to the scores that they share.
+type cells struct{ n, perWindow, share int }
+
+func (c cells) of(id int32) int {
+	if c.share == 1 {
+		return int(id)
+	}
+	return int(id)/(c.perWindow*c.share)*c.perWindow + int(id)%c.perWindow
+}
+
+func (c cells) count() int {
+	windows := c.n / c.perWindow
+	return (windows + c.share - 1) / c.share * c.perWindow
+}
+
 // memory keeps the score of every unit between visits.
 type memory struct {
-	of          func(row Stats) float32
+	cells
+	value       func(row Stats) float32
 	beta        float32
 	nonNegative bool // the selector takes scores as sizes
 
-	score  []float32 // [n] S; never before the first visit
-	change []float32 // [n] |S(e) − S(e′)| between the last two visits, −1 before the second; nil when not wanted
+	score  []float32 // [cells] S; never before the first visit
+	change []float32 // [cells] |S(e) − S(e′)| between the last two visits, −1 before the second; nil when not wanted
 	fresh  []float32 // scores of the batch at hand
 }
 
-func newMemory(n int, of func(row Stats) float32, beta float64, nonNegative, changes bool) *memory {
-	m := &memory{of: of, beta: float32(beta), nonNegative: nonNegative, score: filled(n, never)}
+func newMemory(c cells, value func(row Stats) float32, beta float64, nonNegative, changes bool) *memory {
+	m := &memory{cells: c, value: value, beta: float32(beta), nonNegative: nonNegative, score: filled(c.count(), never)}
 	if changes {
-		m.change = filled(n, -1)
+		m.change = filled(c.count(), -1)
 	}
 	return m
 }
@@ -51,12 +67,12 @@ func filled(n int, value float32) []float32 {
 
 // observe updates the scores of the units ids, or none of them when anything is wrong.
 func (m *memory) observe(ids []int32, stats Stats) error {
-	if err := CheckObservation(len(m.score), ids, stats); err != nil {
+	if err := CheckObservation(m.n, ids, stats); err != nil {
 		return err
 	}
 	m.fresh = m.fresh[:0]
 	for j, id := range ids {
-		s := m.of(stats[j*NumStats : (j+1)*NumStats])
+		s := m.value(stats[j*NumStats : (j+1)*NumStats])
 		if !finite(s) {
 			return fmt.Errorf("prune: the score of unit %d is %v; scores must be finite: mend the score function or lower its terms", id, s)
 		}
@@ -67,14 +83,15 @@ func (m *memory) observe(ids []int32, stats Stats) error {
 		m.fresh = append(m.fresh, s)
 	}
 	for j, id := range ids {
-		s, old := m.fresh[j], m.score[id]
+		cell := m.of(id)
+		s, old := m.fresh[j], m.score[cell]
 		if old != never {
 			s = m.beta*old + (1-m.beta)*s
 			if m.change != nil {
-				m.change[id] = min(math.MaxFloat32, max(s-old, old-s))
+				m.change[cell] = min(math.MaxFloat32, max(s-old, old-s))
 			}
 		}
-		m.score[id] = s
+		m.score[cell] = s
 	}
 	return nil
 }
@@ -94,10 +111,29 @@ func (m *memory) check(score, change []float32) error {
 	return nil
 }
 
-// spread returns the coefficient of variation of the scores of visited units, and the number of units never visited.
-func (m *memory) spread() (cv float64, unseen int) {
+// perUnit spreads the scores over the units, [n].
+func (m *memory) perUnit() []float32 {
+	if m.share == 1 {
+		return m.score
+	}
+	out := make([]float32, m.n)
+	for i := range out {
+		out[i] = m.score[m.of(int32(i))]
+	}
+	return out
+}
+
+// stationarity of units by the change of their scores.
+func (m *memory) stationarity() func(id int32) float32 {
+	z := learningStationarity(m.change)
+	return func(id int32) float32 { return z(int32(m.of(id))) }
+}
+
+// Spread is the coefficient of variation of the scores of visited units, and the number of units never visited, whose score
+// is +Inf.
+func Spread(score []float32) (cv float64, unseen int) {
 	var sum, squares float64
-	for _, s := range m.score {
+	for _, s := range score {
 		if s == never {
 			unseen++
 			continue
@@ -105,7 +141,7 @@ func (m *memory) spread() (cv float64, unseen int) {
 		sum += float64(s)
 		squares += float64(s) * float64(s)
 	}
-	seen := float64(len(m.score) - unseen)
+	seen := float64(len(score) - unseen)
 	if mean := sum / seen; mean != 0 && seen > 0 {
 		cv = math.Sqrt(max(0, squares/seen-mean*mean)) / math.Abs(mean)
 	}

@@ -1,6 +1,9 @@
 package stprune
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Option gives [New] what cannot be written in a file of settings.
 type Option func(*options)
@@ -9,6 +12,8 @@ type options struct {
 	score        func(row Stats) float32
 	stationarity func(id int32) float32
 	groups       []int
+	perWindow    int
+	name         string
 }
 
 // WithScore replaces Config.Score by a function of one row of statistics [NumStats]. It must return finite numbers, not
@@ -29,6 +34,16 @@ func WithGroups(sizes ...int) Option {
 	return func(o *options) { o.groups = sizes }
 }
 
+// WithPerWindow says that n consecutive units are the nodes of one window, for Config.Share. Default 1: a unit is a window.
+func WithPerWindow(n int) Option {
+	return func(o *options) { o.perWindow = n }
+}
+
+// WithName is the name in the saved state of a method that is built on this one. Default "st-prune".
+func WithName(name string) Option {
+	return func(o *options) { o.name = name }
+}
+
 // New returns the method "st-prune", our reconstruction (see the package comment), over n units with ids 0..n−1. The pruner
 // is a [Scored].
 //
@@ -41,7 +56,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := options{score: c.scoreFunc()}
+	o := options{score: c.scoreFunc(), perWindow: 1, name: "st-prune"}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -51,18 +66,20 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if c.Stationarity == "data" && o.stationarity == nil {
 		return nil, fmt.Errorf(`prune: stationarity is "data", but no values were given; pass WithStationarity, or set it to "learning" or "none"`)
 	}
-	total := 0
-	for _, size := range o.groups {
-		total += size
+	if err := CheckGroups(n, o.groups); err != nil {
+		return nil, err
 	}
-	if len(o.groups) > 0 && total != n {
-		return nil, fmt.Errorf("prune: groups of %v units make %d; there are %d units", o.groups, total, n)
+	if o.perWindow < 1 || n%o.perWindow != 0 {
+		return nil, fmt.Errorf("prune: %d units do not make whole windows of %d; mend WithPerWindow", n, o.perWindow)
 	}
+	cells := cells{n, o.perWindow, c.Share}
 	sized := c.Selector == "pps" || c.Selector == "gumbel"
 	return &stPrune{
 		Schedule:     schedule,
+		name:         o.name,
 		seed:         c.Seed,
-		memory:       newMemory(n, o.score, c.Beta, sized, c.Stationarity == "learning"),
+		memory:       newMemory(cells, o.score, c.Beta, sized, c.Stationarity == "learning"),
+		unseen:       c.Unseen,
 		selector:     c.Draw(),
 		weighting:    c.weighting(),
 		stationarity: c.Stationarity,
@@ -73,8 +90,10 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 
 type stPrune struct {
 	Schedule
+	name         string
 	seed         uint64
 	memory       *memory
+	unseen       string
 	selector     Selector
 	weighting    weighting
 	stationarity string
@@ -83,31 +102,72 @@ type stPrune struct {
 }
 
 func (p *stPrune) Plan(epoch int) (Selection, error) {
-	if err := p.checkEpoch(epoch); err != nil {
+	if err := p.CheckEpoch(epoch); err != nil {
 		return Selection{}, err
 	}
 	var s Selection
 	if p.Full(epoch) {
 		s = Everything(p.n)
 	} else {
-		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), standardised(p.memory.score, p.groups), p.Keep(epoch))
+		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), p.sizes(), p.Keep(epoch))
 		var z func(id int32) float32
 		switch p.stationarity {
 		case "data":
 			z = p.known
 		case "learning":
-			z = learningStationarity(p.memory.change)
+			z = p.memory.stationarity()
 		}
 		if err := p.weighting.weigh(&s, z); err != nil {
 			return Selection{}, err
 		}
 	}
-	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = p.memory.spread()
+	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = Spread(p.memory.score)
 	return s, nil
 }
 
-// standardised divides scores by the mean of their group.
-func standardised(score []float32, groups []int) []float32 {
+// sizes are the scores [n] as the selector takes them.
+func (p *stPrune) sizes() []float32 {
+	score := Standardised(p.memory.perUnit(), p.groups)
+	if p.unseen != "mean" {
+		return score
+	}
+	sum, seen := 0.0, 0
+	for _, s := range score {
+		if s != never {
+			sum += float64(s)
+			seen++
+		}
+	}
+	mean := float32(1)
+	if seen > 0 {
+		mean = float32(sum / float64(seen))
+	}
+	score = slices.Clone(score)
+	for i, s := range score {
+		if s == never {
+			score[i] = mean
+		}
+	}
+	return score
+}
+
+// CheckGroups refuses groups that are empty or don't make n units together; no groups are fine.
+func CheckGroups(n int, sizes []int) error {
+	total := 0
+	for _, size := range sizes {
+		if size < 1 {
+			return fmt.Errorf("prune: group of %d units; leave empty groups out", size)
+		}
+		total += size
+	}
+	if len(sizes) > 0 && total != n {
+		return fmt.Errorf("prune: groups of %v units make %d; there are %d units", sizes, total, n)
+	}
+	return nil
+}
+
+// Standardised divides scores [n] by the mean score of their group; +Inf stays. With fewer than two groups it returns score itself.
+func Standardised(score []float32, groups []int) []float32 {
 	if len(groups) < 2 {
 		return score
 	}
@@ -133,14 +193,14 @@ func standardised(score []float32, groups []int) []float32 {
 
 func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.observe(ids, stats) }
 
-func (p *stPrune) Scores() []float32 { return p.memory.score }
+func (p *stPrune) Scores() []float32 { return p.memory.perUnit() }
 
 func (p *stPrune) MarshalBinary() ([]byte, error) {
-	return EncodeState("st-prune", p.n, p.columns()...), nil
+	return EncodeState(p.name, len(p.memory.score), p.columns()...), nil
 }
 
 func (p *stPrune) UnmarshalBinary(data []byte) error {
-	columns, err := DecodeState(data, "st-prune", p.n, len(p.columns()))
+	columns, err := DecodeState(data, p.name, len(p.memory.score), len(p.columns()))
 	if err != nil {
 		return err
 	}

@@ -53,18 +53,24 @@ type Reduction struct {
 // Loss is the weighted masked MAE (or Huber loss) of a batch, in raw units. Pooled (the default), it is Σ w·|e| / Σ w·m over all entries: the
 // references' masked MAE when all weights are 1, and the same number whether a window comes whole or as N pairs.
 func (r Reduction) Loss(e Residuals, weights *node) *node {
+	sum, divisor := r.Terms(e, weights)
+	return graph.Div(sum, graph.MaxScalar(divisor, 1e-8))
+}
+
+// Terms are the loss's numerator and its divisor. Both add up over batches, so that a loss over more units than fit one batch
+// can be taken apart.
+func (r Reduction) Terms(e Residuals, weights *node) (sum, divisor *node) {
 	used := graph.ConvertDType(graph.GreaterThan(weights, graph.ZerosLike(weights)), weights.DType())
 	part, share := r.total(e)
 	if r.BySample {
 		part = graph.Div(part, graph.MaxScalar(share, 1))
 		share = graph.MinScalar(share, 1) // a sample without any measured target does not count
 	}
-	divisor := weights
+	counted := weights
 	if r.PerBatch {
-		divisor = used
+		counted = used
 	}
-	return graph.Div(graph.ReduceAllSum(graph.Mul(weights, part)),
-		graph.MaxScalar(graph.ReduceAllSum(graph.Mul(divisor, share)), 1e-8))
+	return graph.ReduceAllSum(graph.Mul(weights, part)), graph.ReduceAllSum(graph.Mul(counted, share))
 }
 
 // total is the sum of the entries' losses per sample, and their number [B].
@@ -116,6 +122,9 @@ func (e Residuals) Stats(laplacian *node) *node {
 	meanSign := graph.Div(graph.ReduceSum(sign, 2), graph.MaxScalar(graph.ReduceSum(e.Mask, 2), 1))
 	horizons := graph.MaxScalar(graph.ReduceSum(validHorizon, 1), 1)
 	coherence := graph.Sqrt(graph.Div(graph.ReduceSum(graph.Square(meanSign), 1), horizons))
+	if sign.Shape().Dimensions[2] == 1 { // every sign agrees with itself: the horizons' agreement says more
+		coherence = graph.Abs(graph.Div(graph.ReduceSum(meanSign, 1), horizons))
+	}
 
 	columns := make([]*node, stprune.NumStats)
 	columns[stprune.Level] = graph.DivScalar(e.Level(), e.std)

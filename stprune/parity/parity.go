@@ -1,5 +1,5 @@
 // Package parity compares this implementation with arrays that reference implementations produced: model outputs, losses,
-// gradients, optimiser steps, metrics, windows. A file pair X.npz and X.json holds the arrays and says what they are; the
+// gradients, optimiser steps, metrics, windows, selections of units. A file pair X.npz and X.json holds the arrays and says what they are; the
 // json's suggested_abs_tol is the tolerance of an array.
 package parity
 
@@ -126,14 +126,18 @@ func (g *golden) check(be compute.Backend) error {
 		return g.checkModel(be)
 	}
 	kinds := map[string]func(compute.Backend) error{
-		"graph":       g.checkGraph,
-		"optim_units": g.checkOptimisers,
-		"muon_ns":     g.checkNewtonSchulz,
-		"metrics":     g.checkMetrics,
-		"windows":     g.checkWindows,
+		"graph":     g.checkGraph,
+		"optim":     g.checkOptimisers,
+		"muon":      g.checkNewtonSchulz,
+		"metrics":   g.checkMetrics,
+		"windows":   g.checkWindows,
+		"infobatch": g.checkInfoBatch,
+		"seta":      g.checkSeTa,
+		"divbs":     g.checkDivBS,
 	}
 	name := filepath.Base(g.stem)
-	if check, ok := kinds[name]; ok {
+	kind, _, _ := strings.Cut(name, "_")
+	if check, ok := kinds[kind]; ok {
 		return check(be)
 	}
 	return fmt.Errorf("%s is not built yet", name)

@@ -34,7 +34,8 @@ func TestAgreesWithReferences(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, f := range []string{"graph", "gwnet_c2", "gwnet_c3", "opencity_12", "opencity_288", "opencity_48", "staeformer", "stid", "optim_units", "muon_ns", "metrics", "windows"} {
+			for _, f := range []string{"graph", "gwnet_c2", "gwnet_c3", "opencity_12", "opencity_288", "opencity_48", "staeformer", "stid", "optim_units", "muon_ns", "metrics", "windows",
+				"infobatch_a", "infobatch_b", "infobatch_c", "seta_a", "seta_b", "divbs"} {
 				if checked[f] == 0 {
 					t.Errorf("%s: no array was compared", f)
 				}

@@ -31,8 +31,6 @@ type Options struct {
 	// [accel.Open] for this run, closed after it.
 	Backend func(ctx context.Context, name string) (*accel.Backend, error)
 
-	method func(name string) (method.Method, error) // for tests; default: [method.ByName]
-
 	NoWait bool // return ErrBusy instead of waiting while another process trains the run
 	Watch  Watcher
 }
@@ -68,14 +66,6 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if err := spec.Check(); err != nil {
 		return nil, fmt.Errorf("spec: %w", err)
 	}
-	find := o.method
-	if find == nil {
-		find = method.ByName
-	}
-	m, err := find(spec.Prune.Method)
-	if err != nil {
-		return nil, err
-	}
 	store := o.Store
 	if store == nil {
 		store = NewStore("")
@@ -110,7 +100,7 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if r.finished() { // by the process we waited for
 		return Open(r.Dir)
 	}
-	s := session{run: r, method: m, store: store, disk: store.disk, sources: sources, hash: hash, backend: backend, watch: o.Watch}
+	s := session{run: r, store: store, disk: store.disk, sources: sources, hash: hash, backend: backend, watch: o.Watch}
 	return r, s.train(ctx)
 }
 
@@ -165,7 +155,7 @@ func BuildBackbone(ctx context.Context, spec Spec, o Options) (backbone.Backbone
 	if err != nil {
 		return nil, err
 	}
-	return spec.training(method.Method{}, 0).Model(sources[0])
+	return spec.training(0).Model(sources[0])
 }
 
 // Evaluate measures parameters, by their reference names (see [Run.Best]), on a part ([train.Train], [train.Validation] or
@@ -184,7 +174,7 @@ func Evaluate(ctx context.Context, spec Spec, params map[string][]float32, part 
 		return nil, err
 	}
 	defer done()
-	c := spec.training(method.Method{}, 0)
+	c := spec.training(0)
 	pruner, err := stprune.NewFull(c.Units(sources...))
 	if err != nil {
 		return nil, err
@@ -235,7 +225,6 @@ func (r *Run) finished() bool {
 // session is one process's work on a run, under its lock.
 type session struct {
 	run     *Run
-	method  method.Method
 	store   *Store
 	disk    disk
 	sources []train.Source
@@ -247,6 +236,7 @@ type session struct {
 	config  train.Config
 	begin   map[string][]float32 // parameters of model.init
 	pruner  stprune.Pruner
+	cost    *train.Cost // of the scoring model, if this process trained one
 	trainer *train.Trainer
 	scores  *recorder
 
@@ -331,7 +321,7 @@ func (e Environment) computesAs(o Environment) bool {
 
 func (s *session) prepareTrainer(ctx context.Context) error {
 	spec, fail := s.run.Spec, func(err error) error { return fmt.Errorf("run %s: %w", s.run.ID, err) }
-	c := spec.training(s.method, 0)
+	c := spec.training(0)
 	s.units = c.Units(s.sources...)
 	windows := 0
 	for _, source := range s.sources {
@@ -339,7 +329,7 @@ func (s *session) prepareTrainer(ctx context.Context) error {
 	}
 	var err error
 	probe := func() (*method.Probe, error) { return s.probe(ctx) }
-	if s.pruner, c.PrunedBatch, err = spec.pruner(s.method, s.sources, s.units, probe); err != nil {
+	if s.pruner, c.PrunedBatch, err = spec.pruner(ctx, s.sources, s.units, probe); err != nil {
 		return fail(err)
 	}
 	if s.backend.Kind != accel.CUDA { // which has memory of its own
@@ -378,42 +368,55 @@ func (s *session) load(id string) error {
 
 // probe trains and measures a static method's scoring model.
 func (s *session) probe(ctx context.Context) (*method.Probe, error) {
-	options, err := s.method.Complete(s.run.Spec.Prune.Options)
+	m, err := method.ByName(s.run.Spec.Prune.Method)
+	if err != nil {
+		return nil, err
+	}
+	options, err := m.Complete(s.run.Spec.Prune.Options)
 	if err != nil {
 		return nil, err
 	}
 	scoring := train.Scoring{Begin: s.begin}
 	scoring.Epochs, _ = options["probe_epochs"].(int)
 	scoring.Repeats, _ = options["probe_repeats"].(int)
-	s.watch.note("run %s: training and measuring a scoring model, from which %s chooses", s.run.ID, s.method.Name)
-	p, cost, err := train.Probe(ctx, s.backend.Backend, s.config, scoring, s.method.Needs, s.sources...)
+	s.watch.note("run %s: training and measuring a scoring model, from which %s chooses", s.run.ID, m.Name)
+	p, cost, err := train.Probe(ctx, s.backend.Backend, s.config, scoring, m.Needs, s.sources...)
 	if err != nil {
 		return nil, err
 	}
-	s.trainer.Charge(cost)
-	s.underWay.Before = s.underWay.Before.Add(cost.Seconds)
+	s.cost = &cost
 	return p, nil
 }
 
-// choose lets a static method that trains a scoring model choose before the first step, and saves its choice, which may have
-// taken longer than many epochs.
+// choose lets a method that trains a scoring model choose before the first step, and saves its choice, which may have taken longer
+// than many epochs.
 func (s *session) choose() error {
-	if s.method.Kind != method.Static || !s.method.Needs.Probed() || s.trainer.StepsDone() > 0 {
+	m, err := method.ByName(s.run.Spec.Prune.Method)
+	if err != nil {
+		return err
+	}
+	if !m.Needs.Probed() || s.trainer.StepsDone() > 0 {
 		return nil
 	}
-	start, before := time.Now(), s.underWay.Before
+	start := time.Now()
 	if _, err := s.pruner.Plan(0); err != nil {
 		return fmt.Errorf("choosing units: %w", err)
 	}
-	if s.underWay.Before == before { // it had chosen
+	if s.cost == nil { // it had chosen
 		return nil
 	}
-	s.underWay.Before.Selection += time.Since(start).Seconds() - s.underWay.Before.Total() + before.Total()
+	s.trainer.Charge(*s.cost)
+	s.underWay.Before = s.cost.Seconds
+	s.underWay.Before.Selection = time.Since(start).Seconds() - s.cost.Seconds.Total()
 	return s.checkpoint()
 }
 
 // pruner makes the method over n units, and says how large batches are in pruned epochs.
-func (s Spec) pruner(m method.Method, sources []train.Source, n int, probe func() (*method.Probe, error)) (p stprune.Pruner, prunedBatch int, err error) {
+func (s Spec) pruner(ctx context.Context, sources []train.Source, n int, probe func() (*method.Probe, error)) (p stprune.Pruner, prunedBatch int, err error) {
+	m, err := method.ByName(s.Prune.Method)
+	if err != nil {
+		return nil, 0, err
+	}
 	c := s.pruning()
 	prunedBatch = s.Train.Batch
 	if m.Name != "full" {
@@ -423,7 +426,7 @@ func (s Spec) pruner(m method.Method, sources []train.Source, n int, probe func(
 		}
 		prunedBatch = schedule.PrunedBatch(s.Train.Batch)
 	}
-	setup := method.Setup{Units: n, PerWindow: 1, Config: c, Options: s.Prune.Options, Probe: probe, Target: prunedBatch}
+	setup := method.Setup{Units: n, PerWindow: 1, Config: c, Options: s.Prune.Options, Probe: probe, Target: prunedBatch, Context: ctx}
 	if s.Train.Unit == train.Pair {
 		setup.PerWindow = sources[0].Series.N
 	}

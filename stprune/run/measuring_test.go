@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -15,111 +14,15 @@ import (
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// easiest keeps the units that a scoring model finds easiest.
-type easiest struct {
-	k     int
-	probe func() (*method.Probe, error)
-	ids   []int32
-}
-
-func (p *easiest) Plan(int) (stprune.Selection, error) {
-	if p.ids == nil {
-		m, err := p.probe()
-		if err != nil {
-			return stprune.Selection{}, err
+// probing counts how often a scoring model is trained.
+func probing(o Options) (Options, *int) {
+	count := 0
+	o.Watch.Note = func(text string) {
+		if strings.Contains(text, "scoring model") {
+			count++
 		}
-		ids := make([]int32, len(m.Loss))
-		for i := range ids {
-			ids[i] = int32(i)
-		}
-		slices.SortStableFunc(ids, func(a, b int32) int {
-			if m.Loss[a] < m.Loss[b] {
-				return -1
-			}
-			return 1
-		})
-		p.ids = slices.Sorted(slices.Values(ids[:p.k]))
 	}
-	return stprune.Selection{IDs: p.ids, Diagnostics: stprune.Diagnostics{Kept: p.k, EffectiveSize: float64(p.k), MaxWeight: 1}}, nil
-}
-func (p *easiest) Observe([]int32, stprune.Stats) error { return nil }
-func (p *easiest) Keep(int) int                         { return p.k }
-func (p *easiest) MarshalBinary() ([]byte, error) {
-	return binary.Append(nil, binary.LittleEndian, p.ids)
-}
-func (p *easiest) UnmarshalBinary(b []byte) error {
-	if p.ids = nil; len(b) > 0 {
-		p.ids = make([]int32, len(b)/4)
-		_, err := binary.Decode(b, binary.LittleEndian, p.ids)
-		return err
-	}
-	return nil
-}
-
-// withProbe is a static method; probes counts how often a scoring model was asked for.
-func withProbe(probes *int) method.Method {
-	return method.Method{
-		Name: "easiest", Kind: method.Static, Exact: true, Needs: method.Needs{Loss: true},
-		Options: []method.Option{{Key: "probe_epochs", Default: 2}, {Key: "probe_repeats", Default: 1}},
-		New: func(s method.Setup) (stprune.Pruner, error) {
-			return &easiest{k: s.Units / 4, probe: func() (*method.Probe, error) { *probes++; return s.Probe() }}, nil
-		},
-	}
-}
-
-// firstOfFour trains on the first of four candidates, except in the first epoch, and asks for every tenth unit.
-type firstOfFour struct{ stprune.Pruner }
-
-func (p firstOfFour) Candidates(epoch, target int) int {
-	if epoch == 0 {
-		return 0
-	}
-	return 4 * target
-}
-
-func (p firstOfFour) Choose(_, _, target int, ids []int32, _ []float32) ([]int32, error) {
-	places := make([]int32, target)
-	for i := range places {
-		places[i] = int32(i)
-	}
-	return places, nil
-}
-
-func (p firstOfFour) Forward(int) []int32 { return []int32{0, 10, 20, 30} }
-
-// withCandidates chooses within batches and passes units forward. weights are those of its plans.
-func withCandidates(weights bool) method.Method {
-	return method.Method{
-		Name: "first", Kind: method.Batch, Needs: method.Needs{Forward: true},
-		New: func(s method.Setup) (stprune.Pruner, error) {
-			p, err := stprune.NewFull(s.Units)
-			if weights {
-				p = weighted{p, s.Units}
-			}
-			return firstOfFour{p}, err
-		},
-	}
-}
-
-// weighted plans all units with weights 1 and 3 in turn.
-type weighted struct {
-	stprune.Pruner
-	n int
-}
-
-func (p weighted) Plan(epoch int) (stprune.Selection, error) {
-	s, err := p.Pruner.Plan(epoch)
-	s.All = false
-	for id := range int32(p.n) {
-		s.IDs, s.Weight = append(s.IDs, id), append(s.Weight, float32(1+id%2*2))
-	}
-	return s, err
-}
-
-// using makes runs of the method "random" runs of m.
-func using(o Options, m method.Method) Options {
-	o.method = func(string) (method.Method, error) { return m, nil }
-	return o
+	return o, &count
 }
 
 func results(t *testing.T, r *Run) (*Result, []Epoch) {
@@ -135,23 +38,71 @@ func results(t *testing.T, r *Run) (*Result, []Epoch) {
 	return result, epochs
 }
 
+// perEpoch is the number of windows × nodes in an epoch of all data.
+func perEpoch(r *Result) int64 { return int64(float64(r.Visits)/r.FullEpochs + 0.5) }
+
+// Every method trains, records what it visited, and resumes to the same bits.
+func TestEveryMethodTrains(t *testing.T) {
+	for _, m := range method.All() {
+		for _, unit := range []string{"window", "pair"} {
+			t.Run(m.Name+"/"+unit, func(t *testing.T) {
+				spec := tiny(t, "prune.method="+m.Name, "train.unit="+unit, "train.epochs=4", "train.batch=48")
+				if m.Kind == method.Static && m.Needs.Probed() {
+					spec = set(t, spec, "prune.options.probe_epochs=3")
+				}
+				o, probes := probing(options(t.TempDir()))
+				r := do(t, spec, o)
+				result, epochs := results(t, r)
+				if learns := m.Kind == method.Static && m.Needs.Probed(); (*probes == 1) != learns || (result.Forwards > 0) != (learns || m.Kind == method.Batch) {
+					t.Errorf("%d scoring models, %d visits forward only", *probes, result.Forwards)
+				}
+				visits := int64(0)
+				for _, e := range epochs {
+					kept, err := r.Selection(e.Epoch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					n := len(kept.IDs)
+					if kept.All {
+						n = kept.Units
+					}
+					if n != e.Units || e.Selection.Kept != n || e.Share != float64(n)/float64(result.Units) {
+						t.Errorf("epoch %d: %d units trained on, share %v, %d recorded, %d in the diagnostics", e.Epoch, e.Units, e.Share, n, e.Selection.Kept)
+					}
+					if pruned := m.Kind == method.Static || e.Epoch == 2; m.Exact && pruned && m.Name != "full" && int(0.4*float64(result.Units)+0.5) != n {
+						t.Errorf("epoch %d: %d of %d units, want 0.4 of them", e.Epoch, n, result.Units)
+					}
+					visits += int64(n) * 4 / int64(kept.PerWindow)
+				}
+				if visits != result.Visits {
+					t.Errorf("selections sum to %d visits, the result has %d", visits, result.Visits)
+				}
+				o = options(t.TempDir())
+				if _, err := Do(&stopper{Context: context.Background(), at: 14}, spec, o); !errors.Is(err, context.Canceled) {
+					t.Fatalf("error %v; want one of an interruption", err)
+				}
+				same(t, r.Dir, do(t, spec, o).Dir)
+			})
+		}
+	}
+}
+
 func TestStaticMethodRecordsItsScoring(t *testing.T) {
 	for _, unit := range []string{"window", "pair"} {
-		spec := tiny(t, "prune.method=random", "train.unit="+unit)
-		probes := 0
-		r := do(t, spec, using(options(t.TempDir()), withProbe(&probes)))
-		result, epochs := results(t, r)
-		all := int64(float64(result.Visits)/result.FullEpochs + 0.5)
-		if probes != 1 || result.Scoring != 2*all || result.Forwards != all {
-			t.Errorf("%s: %d probes, %d visits for scoring and %d forward only; want 1, %d and %d", unit, probes, result.Scoring, result.Forwards, 2*all, all)
+		spec := tiny(t, "prune.method=el2n", "prune.options={probe_epochs=3,probe_repeats=2}", "train.unit="+unit)
+		o, probes := probing(options(t.TempDir()))
+		result, epochs := results(t, do(t, spec, o))
+		all := perEpoch(result)
+		if *probes != 1 || result.Scoring != 6*all || result.Forwards != 2*all {
+			t.Errorf("%s: %d probes, %d visits for scoring and %d forward only; want 1, %d and %d", unit, *probes, result.Scoring, result.Forwards, 6*all, 2*all)
 		}
 		if s := result.Seconds; s.Scoring <= 0 || s.Scoring != epochs[0].Seconds.Scoring || epochs[1].Seconds.Scoring != 0 ||
 			s.Total < s.Compile+s.Steps+s.Selection+s.Scoring+s.Evaluation || s.Selection < 0 {
 			t.Errorf("%s: seconds %+v", unit, s)
 		}
 		for _, e := range epochs {
-			if e.Share != float64(e.Units)/float64(result.Units) || e.Units != result.Units/4 || e.Forwards != all {
-				t.Errorf("%s, epoch %d: %d units, share %v, %d visits forward only", unit, e.Epoch, e.Units, e.Share, e.Forwards)
+			if e.Forwards != 2*all {
+				t.Errorf("%s, epoch %d: %d visits forward only", unit, e.Epoch, e.Forwards)
 			}
 		}
 	}
@@ -159,25 +110,22 @@ func TestStaticMethodRecordsItsScoring(t *testing.T) {
 
 // A run whose static method has chosen never trains the scoring model again, and keeps what it took.
 func TestChoiceIsSaved(t *testing.T) {
-	spec := tiny(t, "prune.method=random", "train.epochs=2", "prune.delta=1")
-	probes := 0
-	want := do(t, spec, using(options(t.TempDir()), withProbe(&probes)))
+	spec := tiny(t, "prune.method=forgetting", "prune.options.probe_epochs=2", "train.epochs=2")
+	want := do(t, spec, options(t.TempDir()))
 	saved := 0
 	for at := 2; ; at++ {
-		o := options(t.TempDir())
-		probes = 0
-		m := withProbe(&probes)
-		_, err := Do(&stopper{Context: context.Background(), at: at}, spec, using(o, m))
+		o, probes := probing(options(t.TempDir()))
+		_, err := Do(&stopper{Context: context.Background(), at: at}, spec, o)
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("interrupted at %d: %v", at, err)
 		}
-		chosen := probes == 1 && !strings.Contains(err.Error(), "choosing")
-		r := do(t, spec, using(o, m))
+		chosen := *probes == 1 && !strings.Contains(err.Error(), "choosing") // the error says so when it hadn't finished
+		r := do(t, spec, o)
 		if chosen {
-			if saved++; probes != 1 {
+			if saved++; *probes != 1 {
 				t.Errorf("interrupted at %d, the run probed again", at)
 			}
 		}
@@ -194,10 +142,10 @@ func TestChoiceIsSaved(t *testing.T) {
 	}
 	early := 0 // ends in the first epoch, after the choice
 	for at := 1; ; at++ {
-		o := options(t.TempDir())
+		o, probes := probing(options(t.TempDir()))
 		d := &faultyDisk{at: at, dead: true, unsynced: map[string]bool{}}
 		o.Store.disk = d
-		r, err := Do(context.Background(), spec, using(o, withProbe(&probes)))
+		r, err := Do(context.Background(), spec, o)
 		if d.calls < at {
 			break
 		}
@@ -213,9 +161,9 @@ func TestChoiceIsSaved(t *testing.T) {
 		if epochs, err := r.Epochs(); err == nil && len(epochs) == 0 && checkpoint != nil {
 			early++
 		}
-		probes = 0
-		same(t, want.Dir, do(t, spec, using(o, withProbe(&probes))).Dir)
-		if checkpoint != nil && probes > 0 {
+		*probes = 0
+		same(t, want.Dir, do(t, spec, o).Dir)
+		if checkpoint != nil && *probes > 0 {
 			t.Errorf("fault at call %d: the run probed again", at)
 		}
 		if t.Failed() {
@@ -227,83 +175,101 @@ func TestChoiceIsSaved(t *testing.T) {
 	}
 }
 
-func TestDivergedScoringModel(t *testing.T) {
-	spec := tiny(t, "prune.method=random", "optim.name=sgd", "optim.lr=1e30", "optim.clip=0", "schedule.kind=constant")
-	probes := 0
-	r, err := Do(context.Background(), spec, using(options(t.TempDir()), withProbe(&probes)))
-	if diverged := new(train.DivergedError); !errors.As(err, &diverged) || r.Status() != Diverged {
-		t.Errorf("error %v; want one of divergence", err)
+// The scoring model of a fine-tuned run begins with the same parameters: without training it measures them.
+func TestScoringModelBeginsWithInit(t *testing.T) {
+	o := options(t.TempDir())
+	first := do(t, tiny(t, "prune.method=full"), o)
+	spec := tiny(t, "prune.method=grand", "prune.options.probe_epochs=0", "prune.options.probe_repeats=1", "model.init="+first.ID, "train.epochs=2")
+	a := do(t, spec, o)
+	spec.Train.Seed = 9 // of initialisation, which a given beginning replaces
+	b := do(t, spec, o)
+	x, err := a.Selection(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.Selection(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(x.IDs, y.IDs) {
+		t.Error("the scoring model doesn't begin with model.init's parameters")
 	}
 }
 
-func TestChooserRecordsWhatItTrainedOn(t *testing.T) {
-	for _, unit := range []string{"window", "pair"} {
-		for _, weights := range []bool{false, true} {
-			spec := tiny(t, "prune.method=random", "train.unit="+unit, "train.epochs=4")
-			m := withCandidates(weights)
-			want := do(t, spec, using(options(t.TempDir()), m))
-			result, epochs := results(t, want)
-			all := int64(float64(result.Visits)/result.FullEpochs + 0.5)
-			per := int64(4)
-			if unit == "pair" {
-				per = 1
-			}
-			units, forwards := 0, int64(0)
-			for _, e := range epochs {
-				kept, err := want.Selection(e.Epoch)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n := len(kept.IDs)
-				if kept.All {
-					n = kept.Units
-				}
-				share := e.Share
-				if e.Epoch > 1 {
-					forwards += all // candidates
-				} else if share != 1 {
-					t.Errorf("the first epoch has share %v", share)
-				}
-				if e.Epoch < 4 {
-					forwards += 4 * per
-				}
-				if e.Epoch > 1 && !(share > 0.2 && share < 0.35) || n != e.Units || e.Selection.Kept != n || kept.Prob != nil || e.Forwards != forwards {
-					t.Errorf("%s, epoch %d: share %v, %d units, %d recorded, %+v, %d forward only, want %d",
-						unit, e.Epoch, share, e.Units, n, e.Selection, e.Forwards, forwards)
-				}
-				if weights {
-					sum, squares := 0.0, 0.0
-					for i, id := range kept.IDs {
-						if kept.Weight[i] != float32(1+id%2*2) {
-							t.Errorf("epoch %d: unit %d has weight %v", e.Epoch, id, kept.Weight[i])
-						}
-						sum, squares = sum+float64(kept.Weight[i]), squares+float64(kept.Weight[i]*kept.Weight[i])
-					}
-					if e.Epoch > 1 && (e.Selection.EffectiveSize != sum*sum/squares && e.Selection.EffectiveSize != sum/squares*sum || e.Selection.MaxWeight != 3) {
-						t.Errorf("epoch %d: diagnostics %+v", e.Epoch, e.Selection)
-					}
-				}
-				units += n
-			}
-			if int64(units)*per != result.Visits || result.Forwards != forwards || result.Scoring != 0 {
-				t.Errorf("%s: %d units recorded, the result is %+v", unit, units, result)
-			}
+func TestDivergedScoringModel(t *testing.T) {
+	spec := tiny(t, "prune.method=el2n", "optim.name=sgd", "optim.lr=1e30", "optim.clip=0", "schedule.kind=constant")
+	r, err := Do(context.Background(), spec, options(t.TempDir()))
+	if diverged := new(train.DivergedError); !errors.As(err, &diverged) || !strings.Contains(err.Error(), "scoring model") || r.Status() != Diverged {
+		t.Errorf("error %v; want one of divergence of the scoring model", err)
+	}
+}
 
-			for at := 4; ; at += 1 + at/5 {
-				o := using(options(t.TempDir()), m)
-				_, err := Do(&stopper{Context: context.Background(), at: at}, spec, o)
-				if err == nil {
-					break
-				}
-				if !errors.Is(err, context.Canceled) {
-					t.Fatal(err)
-				}
-				same(t, want.Dir, do(t, spec, o).Dir)
-				if t.Failed() {
-					t.Fatalf("interrupted at %d", at)
-				}
+func TestForwardPassesAreCounted(t *testing.T) {
+	for _, unit := range []string{"window", "pair"} {
+		spec := tiny(t, "prune.method=ies", "prune.options.quantile=true", "train.unit="+unit, "train.epochs=10", "train.batch=48")
+		want := do(t, spec, options(t.TempDir()))
+		result, epochs := results(t, want)
+		visits, seconds := int64(0), 0.0
+		for _, e := range epochs {
+			// What an epoch leaves out is passed forward after its steps, but for the last.
+			if visits += perEpoch(result); e.Epoch < 10 && e.Visits+e.Forwards != visits {
+				t.Errorf("%s, epoch %d: %d visits and %d forward only; want %d in all", unit, e.Epoch, e.Visits, e.Forwards, visits)
+			}
+			seconds += e.Seconds.Scoring
+		}
+		if result.Forwards == 0 || result.Scoring != 0 || seconds <= 0 || result.Seconds.Scoring != seconds {
+			t.Errorf("%s: %d visits forward only in %v seconds", unit, result.Forwards, result.Seconds.Scoring)
+		}
+		for at := 30; ; at += 1 + at/6 {
+			o := options(t.TempDir())
+			if _, err := Do(&stopper{Context: context.Background(), at: at}, spec, o); err == nil {
+				break
+			}
+			if same(t, want.Dir, do(t, spec, o).Dir); t.Failed() {
+				t.Fatalf("interrupted at %d", at)
 			}
 		}
+	}
+}
+
+func TestCandidatesAreCounted(t *testing.T) {
+	spec := tiny(t, "prune.method=divbs", "prune.rho=0.25", "train.batch=12")
+	want := do(t, spec, options(t.TempDir()))
+	result, epochs := results(t, want)
+	forwards := int64(0)
+	for _, e := range epochs {
+		kept, err := want.Selection(e.Epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !kept.All { // all units are candidates
+			forwards += perEpoch(result)
+			if e.Share < 0.2 || e.Share > 0.35 || kept.Prob != nil || !slices.IsSorted(kept.IDs) {
+				t.Errorf("epoch %d: share %v, %d recorded", e.Epoch, e.Share, len(kept.IDs))
+			}
+		}
+		if e.Forwards != forwards || (e.Seconds.Scoring > 0) == kept.All {
+			t.Errorf("epoch %d: %d visits forward only in %v seconds, want %d", e.Epoch, e.Forwards, e.Seconds.Scoring, forwards)
+		}
+	}
+	if forwards == 0 {
+		t.Error("no epoch chose")
+	}
+}
+
+func TestTrainedOnKeepsWeights(t *testing.T) {
+	plan := stprune.Selection{IDs: []int32{2, 5, 7, 9}, Weight: []float32{1, 1, 2, 3}, Prob: []float32{1, 1, 1, 1},
+		Diagnostics: stprune.Diagnostics{Kept: 4, Clipped: 0.5, Unseen: 3}}
+	got := trainedOn([]int32{5, 9}, plan)
+	want := stprune.Selection{IDs: []int32{5, 9}, Weight: []float32{1, 3},
+		Diagnostics: stprune.Diagnostics{Kept: 2, EffectiveSize: 1.6, MaxWeight: 3, Clipped: 0.5, Unseen: 3}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	got = trainedOn([]int32{5, 9}, stprune.Everything(10))
+	want = stprune.Selection{IDs: []int32{5, 9}, Diagnostics: stprune.Diagnostics{Kept: 2, EffectiveSize: 2, MaxWeight: 1}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("of all units: %+v, want %+v", got, want)
 	}
 }
 
@@ -328,24 +294,29 @@ func TestOldRecords(t *testing.T) {
 	}
 }
 
-func TestGraphStatsFollowTheNeeds(t *testing.T) {
-	s := tiny(t, "prune.lambda_g=1")
-	for name, c := range map[string]struct {
-		m    method.Method
-		want bool
-	}{
-		"reads it":           {method.Method{Name: "rough", Needs: method.Needs{Graph: true}}, true},
-		"doesn't":            {method.Method{Name: "plain"}, false},
-		"st-prune with term": {method.Method{Name: "st-prune", Needs: method.Needs{Graph: true}}, true},
+func TestTrainingFollowsTheMethod(t *testing.T) {
+	for settings, want := range map[string][2]bool{ // graph statistics, sizes not known beforehand
+		"prune.method=st-prune prune.lambda_g=1":  {true, false},
+		"prune.method=st-prune prune.lambda_g=0":  {false, false},
+		"prune.method=random prune.lambda_g=1":    {false, false},
+		"prune.method=infobatch prune.lambda_g=1": {false, true},
+		"prune.method=divbs":                      {false, true},
+		"prune.method=craig":                      {false, false},
 	} {
-		if got := s.training(c.m, 1).GraphStats; got != c.want {
-			t.Errorf("%s: graph statistics %v", name, got)
+		c := tiny(t, strings.Fields(settings)...).training(1)
+		if got := [2]bool{c.GraphStats, c.Inexact}; got != want {
+			t.Errorf("%s: %v, want %v", settings, got, want)
 		}
 	}
-	if err := s.Set("prune.lambda_g=0"); err != nil {
-		t.Fatal(err)
+}
+
+// A static method reads no schedule but ρ, so nothing else of it can be wrong.
+func TestStaticMethodHasNoSchedule(t *testing.T) {
+	s := tiny(t, "prune.method=hard-random", "train.epochs=1", "prune.warm_up=3", "prune.budget=0.01", "prune.batch_policy=keep-steps")
+	if err := s.Check(); err != nil {
+		t.Error(err)
 	}
-	if m, err := method.ByName("st-prune"); err != nil || s.training(m, 1).GraphStats {
-		t.Errorf("graph statistics are measured for a term with factor 0 (%v)", err)
+	if result, epochs := results(t, do(t, s, options(t.TempDir()))); epochs[0].Share != 0.4 || epochs[0].Steps != 6 {
+		t.Errorf("%d units, %+v", result.Units, epochs[0]) // 34 of 85 in batches of 6
 	}
 }

@@ -351,8 +351,9 @@ func (s Spec) pruning() stprune.Config {
 	return c
 }
 
-// training is the trainer's part; prunedBatch is the batch of pruned epochs under the method.
-func (s Spec) training(m method.Method, prunedBatch int) train.Config {
+// training is the trainer's part; prunedBatch is the batch of pruned epochs.
+func (s Spec) training(prunedBatch int) train.Config {
+	m, _ := method.ByName(s.Prune.Method) // which [Spec.Check] knows
 	reduction := loss.Reduction{BySample: s.Train.LossBySample, PerBatch: s.Train.LossPerBatch, Unmasked: s.Train.LossUnmasked}
 	if s.Train.Loss == "huber" {
 		reduction.Huber = s.Train.HuberDelta
@@ -457,7 +458,10 @@ func effective(name string, c stprune.Config) stprune.Config {
 	switch {
 	case err != nil || name == "full":
 		return stprune.Config{}
-	case name == "st-prune":
+	case name == "st-prune" || name == "bls":
+		if name == "bls" { // has a score of its own
+			c.Score, c.Beta = "", 0
+		}
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
 		}

@@ -129,6 +129,7 @@ func TestEqualMeaningEqualID(t *testing.T) {
 		{"prune.method=random", "prune.rho=0.1", "prune.selector=gumbel"},
 		{"prune.method=st-prune", "prune.seed=0", "prune.seed=1"},
 		{"prune.method=st-prune", "prune.min_units=0", "prune.min_units=64"},
+		{"prune.method=bls", "prune.score=loss", "prune.beta=0.5"},
 		{"prune.kappa=0", "prune.stationarity=none", "prune.w_max=3"},
 	} {
 		base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune")
@@ -138,6 +139,14 @@ func TestEqualMeaningEqualID(t *testing.T) {
 		if a, b := set(t, base, c.a).ID("h"), set(t, base, c.b).ID("h"); a != b {
 			t.Errorf("%s: %s is run %s, %s is run %s", c.base, c.a, a, c.b, b)
 		}
+	}
+}
+
+// BLS replaces the score of st-prune, not its selector.
+func TestSelectorCountsForBLS(t *testing.T) {
+	base := set(t, DefaultSpec(), "data.name=d", "prune.method=bls")
+	if base.ID("h") == set(t, base, "prune.selector=gumbel").ID("h") {
+		t.Error("two selectors are the same run")
 	}
 }
 
@@ -198,7 +207,7 @@ func TestEveryKeyCounts(t *testing.T) {
 
 // Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
 func TestIDStaysTheSame(t *testing.T) {
-	const want = "6f1b1af56bbe2b0a"
+	const want = "fd31acc650c618b3"
 	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
 		t.Errorf("id %s, want %s", got, want)
 	}

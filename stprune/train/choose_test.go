@@ -55,6 +55,15 @@ type choosing struct {
 	calls func(epoch, step, target int, ids []int32, gradients []float32)
 }
 
+// Keep is what is trained on.
+func (p *choosing) Keep(epoch int) int {
+	if n := p.Pruner.Keep(epoch); epoch == 0 {
+		return n
+	} else {
+		return n / 4
+	}
+}
+
 func (p *choosing) Candidates(epoch, target int) int {
 	if epoch == 0 {
 		return 0

@@ -35,8 +35,9 @@ type domain struct {
 	constants []*tensors.Tensor // of the backbone
 	laplacian *tensors.Tensor   // [N,N] or nil
 
-	step, eval *graph.Exec
-	passes     map[passKind]*graph.Exec // made when first asked for
+	step, eval        *graph.Exec
+	gradients, errors *graph.Exec              // see Trainer.Gradient and Trainer.Errors
+	passes            map[passKind]*graph.Exec // made when first asked for
 }
 
 // Model builds the backbone for a data set.
@@ -103,6 +104,12 @@ func (d *domain) build(be compute.Backend) (err error) {
 	if d.step, err = graph.NewExec(be, d.stepGraph); err == nil {
 		d.eval, err = graph.NewExec(be, d.evalGraph)
 	}
+	if err == nil {
+		d.gradients, err = graph.NewExec(be, d.gradientGraph)
+	}
+	if err == nil {
+		d.errors, err = graph.NewExec(be, d.errorGraph)
+	}
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -111,7 +118,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 
 func (d *domain) close() {
 	release(slices.Concat(d.resident, d.constants, []*tensors.Tensor{d.laplacian}))
-	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.eval) {
+	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.eval, d.gradients, d.errors) {
 		if e != nil {
 			e.Finalize()
 		}

@@ -140,30 +140,6 @@ func (d *domain) pass(needs method.Needs, f *feed) ([][]float32, error) {
 	return d.measure(kind.String(), d.passes[kind], own)
 }
 
-// measure calls an executable with theta, its own inputs, which it frees, and the fixed ones, and reads all outputs.
-func (d *domain) measure(name string, exec *graph.Exec, own []*tensors.Tensor) ([][]float32, error) {
-	defer release(own)
-	args := []any{d.t.theta}
-	for _, x := range slices.Concat(own, d.fixed()) {
-		args = append(args, x)
-	}
-	if err := d.compile(name, exec, args); err != nil {
-		return nil, err
-	}
-	out, err := exec.Call(args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, brief(err))
-	}
-	defer release(out)
-	values := make([][]float32, len(out))
-	for i, x := range out {
-		if values[i], err = tensors.CopyFlatData[float32](x); err != nil {
-			return nil, fmt.Errorf("%s: reading the results: %w", name, brief(err))
-		}
-	}
-	return values, nil
-}
-
 // passBatch is the number of units of a forward pass.
 func (t *Trainer) passBatch(pairs bool) int {
 	if pairs {

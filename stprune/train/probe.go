@@ -39,7 +39,7 @@ const maxCheckpoints = 10
 // Probe trains a scoring model as c says, which has parameters and random streams of its own, and measures what a method needs of
 // it on the training units. When a method needs only inputs, nothing is trained.
 //
-// The arrays of all units must fit half of the memory limit; else Probe says so before it trains.
+// The arrays of all units must fit half of the memory limit, and what methods take at most; else Probe says so before it trains.
 func Probe(ctx context.Context, be compute.Backend, c Config, s Scoring, needs method.Needs, sources ...Source) (*method.Probe, Cost, error) {
 	start, seed := time.Now(), c.Seed
 	learnt := needs
@@ -164,8 +164,8 @@ func (s Scoring) probe(ctx context.Context, be compute.Backend, c Config, needs 
 	return p, nil
 }
 
-// fits refuses what a probe would hold at once when that is more than half of the memory limit; the other half is for the method.
-// It measures one batch to know how wide the arrays are.
+// fits refuses what a probe would hold at once when that is too much for the method or the memory. It measures one batch to know
+// how wide the arrays are.
 func (t *Trainer) fits(needs method.Needs, epochs, checkpoints int) error {
 	d := t.domains[0]
 	f := t.newFeed(min(t.passBatch(t.cfg.Unit == Pair), d.units))
@@ -185,9 +185,13 @@ func (t *Trainer) fits(needs method.Needs, epochs, checkpoints int) error {
 	if needs.Checkpoints {
 		numbers += (checkpoints - 1) * gradients * t.units()
 	}
+	if err := method.CheckMemory(t.units(), 4*numbers); err != nil {
+		return err
+	}
 	return t.refuseNumbers(numbers)
 }
 
+// refuseNumbers refuses what would take more than half of the memory limit; the other half is for the method.
 func (t *Trainer) refuseNumbers(numbers int) error {
 	if need, limit := 4*int64(numbers), t.cfg.MemoryLimit/2; limit > 0 && need > limit {
 		return fmt.Errorf("what is to be known of %d units takes %.1f GB, half of the memory is %.1f GB; set train.unit = %q, lower probe_epochs, or choose a method that needs less",

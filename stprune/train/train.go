@@ -427,7 +427,7 @@ func (t *Trainer) plannedSteps(from, to int) int {
 	steps := 0
 	for e := from; e < to; e++ {
 		k := t.pruner.Keep(e)
-		_, b := t.batchSizes(e, k)
+		b, _ := t.batchSizes(e, k)
 		for _, d := range t.domains {
 			share := (k*d.units + t.units() - 1) / t.units()
 			steps += (share + b - 1) / b

@@ -1,0 +1,18 @@
+package method
+
+import "github.com/stprune/workbench/stprune"
+
+// Ablation is a part of ST-Prune switched off, as a change of its settings.
+type Ablation struct {
+	Name, Doc string
+	Change    func(*stprune.Config)
+}
+
+// Ablations lists the parts that a comparison switches off one at a time.
+func Ablations() []Ablation {
+	return []Ablation{
+		{"loss", "the loss alone is the score", func(c *stprune.Config) { c.Score = "loss" }},
+		{"unweighted", "all weights are 1", func(c *stprune.Config) { c.Kappa = 0 }},
+		{"constant", "the retention stays the same over the pruned epochs", func(c *stprune.Config) { c.Anneal = "none" }},
+	}
+}
