@@ -50,7 +50,8 @@ type Forwarder interface {
 	Forward(epoch int) []int32
 }
 
-// Chooser is a [Pruner] that chooses within batches: its Plan selects candidates, and each step trains on some of them.
+// Chooser is a [Pruner] that chooses within batches: its Plan selects candidates, and each step trains on some of them. Its Keep
+// counts those that are trained on.
 type Chooser interface {
 	Pruner
 	// Candidates is how many units of the plan make a candidate batch of an epoch when target of them are trained on; 0 means

@@ -24,6 +24,7 @@ type app struct {
 	Naive    naiveCmd    `cmd:"" help:"Measure the forecasts that need no training: last value, last day, last week, time of the week."`
 	Compare  compareCmd  `cmd:"" help:"Train methods beside each other and their controls, and say what the results prove."`
 	Runs     runsCmd     `cmd:"" help:"List, show and remove runs."`
+	Methods  methodsCmd  `cmd:"" help:"List the pruning methods, or show one in full."`
 	Presets  presetsCmd  `cmd:"" help:"List the settings with which the references train."`
 	Parity   parityCmd   `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
 	Bench    benchCmd    `cmd:"" help:"Measure speed."`

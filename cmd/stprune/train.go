@@ -87,16 +87,20 @@ func printResult(w io.Writer, r *runs.Run, result *runs.Result) error {
 		}
 		fmt.Fprintln(w)
 	}
+	forward := ""
+	if result.Forwards+result.Scoring > 0 {
+		forward = fmt.Sprintf("\nto choose units   %d windows × nodes forward only, %d to train a scoring model", result.Forwards, result.Scoring)
+	}
 	s := result.Seconds
 	_, err := fmt.Fprintf(w, `
 best validation   MAE %.4f in epoch %d of %d
-visits            %d windows × nodes, %.2f epochs of all data
+visits            %d windows × nodes, %.2f epochs of all data%s
 optimiser steps   %d
-seconds           %.1f: compile %.1f, steps %.1f, selection %.2f, evaluation %.1f, saving %.1f
+seconds           %.1f: compile %.1f, steps %.1f, selection %.2f, scoring %.1f, evaluation %.1f, saving %.1f
 peak memory       %d MB
 run               %s
-`, result.Validation.Mean.MAE, result.BestEpoch, result.Epochs, result.Visits, result.FullEpochs, result.Steps,
-		s.Total, s.Compile, s.Steps, s.Selection, s.Evaluation, s.Saving, result.PeakMemory>>20, r.Dir)
+`, result.Validation.Mean.MAE, result.BestEpoch, result.Epochs, result.Visits, result.FullEpochs, forward, result.Steps,
+		s.Total, s.Compile, s.Steps, s.Selection, s.Scoring, s.Evaluation, s.Saving, result.PeakMemory>>20, r.Dir)
 	return err
 }
 

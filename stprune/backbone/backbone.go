@@ -5,6 +5,7 @@
 package backbone
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -35,7 +36,7 @@ type Config struct {
 type Backbone interface {
 	// Params lists the trainable tensors in the reference's order.
 	Params() []Param
-	// Forward returns the forecast [B,Q,M], z-scored unless Traits says raw.
+	// Forward returns the forecast [B,Q,M], z-scored unless Traits says raw, and shows its last layer by [Pass.SetLast].
 	Forward(p *Pass, in Input) *graph.Node
 	// Traits says what else a trainer must know.
 	Traits() Traits
@@ -129,6 +130,7 @@ type Pass struct {
 	buffer    map[string]*graph.Node
 	dropout   *dropout    // nil in evaluation
 	counted   *graph.Node // [B] 1 for the windows that batch statistics count, else 0; nil: all are counted
+	last      func() Last // see SetLast
 }
 
 // NewPass splits theta [P+K], the parameters followed by the buffers, and names the constants, given in the order of Traits.
@@ -214,6 +216,25 @@ func (p *Pass) Dropout(x *graph.Node, rate float64) *graph.Node {
 		return x
 	}
 	return p.dropout.apply(x, rate)
+}
+
+// Last is a backbone's last linear layer as its forward pass used it: weight [Q,F] and bias [Q] turn a node's features into its
+// forecast.
+type Last struct {
+	Input *graph.Node // [B,M,F] features, in the order of the weight's columns in the reference's layout
+	Scale *graph.Node // [B,M] what the layer's output is multiplied by on its way to the forecast; nil: 1
+}
+
+// SetLast is how a backbone's Forward shows its last layer. The function is called only when somebody asks, so that other graphs
+// stay as they are.
+func (p *Pass) SetLast(last func() Last) { p.last = last }
+
+// Last is the last layer of the forward pass before.
+func (p *Pass) Last() Last {
+	if p.last == nil { // a programming error of the backbone
+		panic(errors.New("the backbone's Forward doesn't show its last layer"))
+	}
+	return p.last()
 }
 
 // Init makes theta [P+K]: parameters by the reference's initialisers, drawn from r, then the buffers' first values.

@@ -305,7 +305,11 @@ func (m *gwnet) head(p *Pass, read []*graph.Node) *graph.Node {
 		return linear(relu(x), p.Param(name+".weight"), p.Param(name+".bias"))
 	}
 	h := linear(graph.Concatenate(read, -1), graph.Concatenate(weights, -1), bias) // all layers' skip convolutions, summed
-	out := layer("end_conv_2", layer("end_conv_1", h))
+	h = layer("end_conv_1", h)
+	p.SetLast(func() Last {
+		return Last{Input: graph.TransposeAllAxes(graph.Reshape(relu(h), m.Nodes, batch, m.end), 1, 0, 2)}
+	})
+	out := layer("end_conv_2", h)
 	return graph.TransposeAllAxes(graph.Reshape(out, m.Nodes, batch, m.Horizon), 1, 2, 0)
 }
 

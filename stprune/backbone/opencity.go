@@ -271,6 +271,10 @@ func (m *openCity) Forward(p *Pass, in Input) *graph.Node {
 	}
 
 	// The reference lays out the columns of the head as [D,P].
+	p.SetLast(func() Last {
+		h := graph.Reshape(graph.TransposeAllAxes(x, 1, 0, 3, 2), batch, nodes, m.dim*m.tokens)
+		return Last{Input: h, Scale: graph.TransposeAllAxes(graph.Reshape(deviation, nodes, batch), 1, 0)}
+	})
 	used := func(x *graph.Node) *graph.Node { return graph.Slice(x, graph.AxisRange(0, m.Horizon)) }
 	head := graph.Reshape(used(p.Param("linear.weight")), m.Horizon, m.dim, m.tokens)
 	head = graph.Reshape(graph.TransposeAllAxes(head, 0, 2, 1), m.Horizon, m.tokens*m.dim)

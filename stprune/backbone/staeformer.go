@@ -137,6 +137,10 @@ func (m *staeformer) Forward(p *Pass, in Input) *graph.Node {
 			x = x.StopCheckpoint()
 		}
 	}
+	p.SetLast(func() Last {
+		h := graph.TransposeAllAxes(x, 0, 2, 1, 3)
+		return Last{Input: graph.Reshape(h, h.Shape().Dimensions[0], h.Shape().Dimensions[1], m.History*m.width())}
+	})
 	// Per node, one linear layer over all steps and columns.
 	w := graph.Reshape(p.Param("output_proj.weight"), m.Horizon, m.History, m.width())
 	out := graph.EinsumAxes(x, w, [][2]int{{1, 1}, {3, 2}}, nil) // [B,N,Q]

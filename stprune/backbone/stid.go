@@ -118,6 +118,7 @@ func (m *stid) Forward(p *Pass, in Input) *graph.Node {
 		hidden := graph.Max(layer("fc1", h), graph.ScalarZero(h.Graph(), h.DType()))
 		h = graph.Add(layer("fc2", p.Dropout(hidden, m.dropout)), h)
 	}
+	p.SetLast(func() Last { return Last{Input: graph.Reshape(h, batch, nodes, m.width())} })
 	out := linear(h, p.Param("regression_layer.weight"), p.Param("regression_layer.bias")) // [B·M,Q]
 	return graph.TransposeAllAxes(graph.Reshape(out, batch, nodes, m.Horizon), 0, 2, 1)
 }

@@ -6,10 +6,10 @@ import (
 )
 
 // forwards are the windows × nodes that a run passed forward without training on them.
-func forwards(*run.Result) int64 { return 0 }
+func forwards(r *run.Result) int64 { return r.Forwards }
 
 // scoring are the seconds that a run spent on scores beyond its training steps: scoring models and forward passes.
-func scoring(run.Seconds) float64 { return 0 }
+func scoring(s run.Seconds) float64 { return s.Scoring }
 
 // notApplicable says why a published method has no meaning for forecasts.
 func notApplicable(name string) (reason string, no bool) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/datasets/synth"
+	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/run"
 )
 
@@ -144,5 +145,12 @@ func TestCityIsMadeOnce(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestMethods(t *testing.T) {
+	table := Methods()
+	if err := table.Check(); err != nil || len(table.Rows) != len(method.All()) {
+		t.Errorf("%d rows for %d methods, %v", len(table.Rows), len(method.All()), err)
 	}
 }

@@ -124,6 +124,7 @@ func (l *Lab) Details(runs ...*run.Run) *figures.Table {
 		{"compile", func(s run.Seconds) float64 { return s.Compile }},
 		{"steps", func(s run.Seconds) float64 { return s.Steps }},
 		{"selection", func(s run.Seconds) float64 { return s.Selection }},
+		{"scoring", func(s run.Seconds) float64 { return s.Scoring }},
 		{"evaluation", func(s run.Seconds) float64 { return s.Evaluation }},
 		{"total", func(s run.Seconds) float64 { return s.Total }},
 	} {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -55,6 +56,18 @@ type Needs struct {
 // Probed tells whether a scoring model must be trained.
 func (n Needs) Probed() bool {
 	return n.Loss || n.Error || n.Norms || n.Trajectory || n.Features || n.Gradients || n.Forecasts || n.Checkpoints || n.Validation || n.Inputs
+}
+
+// Names lists the needs in lower case.
+func (n Needs) Names() []string {
+	names := []string{}
+	v := reflect.ValueOf(n)
+	for i := range v.NumField() {
+		if v.Field(i).Bool() {
+			names = append(names, strings.ToLower(v.Type().Field(i).Name))
+		}
+	}
+	return names
 }
 
 // Setup is what a method is made from.

@@ -7,7 +7,7 @@ import (
 )
 
 // Probe is what a scoring model, trained on all units for a while, knows about them. A field is filled when the method's
-// [Needs] name it. Errors are masked and z-scored.
+// [Needs] name it. Errors are masked and z-scored. With several repeats all but the means over them are the first one's.
 //
 // The last layer of a backbone turns features h of a unit and node into the forecast of Q horizons by a linear map. Under the
 // masked MAE its gradient for one unit is closed: the mean over valid (horizon, node) of sign(e)·onehot(horizon) ⊗ h. No
@@ -24,13 +24,13 @@ type Probe struct {
 	Forecasts Matrix // [n,Q] z-scored forecast, mean over nodes
 	Inputs    Matrix // [n,T] z-scored history, mean over nodes
 
-	// Checkpoints are the gradients [n,G] at some scoring epochs, each with its learning rate.
+	// Checkpoints are the gradients [n,G] at up to ten scoring epochs, evenly spread up to the last, each with its learning rate.
 	Checkpoints []Checkpoint
 
 	// Validation holds the last layer's gradients [m,G] of the validation windows, projected as Gradients.
 	Validation Matrix
 
-	LR float64 // learning rate of the last scoring epoch
+	LR float64 // learning rate in the middle of the last scoring epoch
 }
 
 // Checkpoint is a moment of the scoring model's training.

@@ -46,11 +46,13 @@ func (s Schedule) Check() error {
 type Progress struct {
 	Epoch, Epochs int
 	Step, Steps   int
+	Part          float64 // of a step, where the place lies between two planned ones; else 0
 }
 
 // LR is the rate to use for the step at p, given the base rate.
 func (s Schedule) LR(base float64, p Progress) float64 {
-	done := float64(p.Step) / float64(max(1, p.Steps))
+	step := float64(p.Step) + p.Part
+	done := step / float64(max(1, p.Steps))
 	if s.By == "epoch" {
 		done = float64(p.Epoch) / float64(max(1, p.Epochs))
 	}
@@ -60,7 +62,7 @@ func (s Schedule) LR(base float64, p Progress) float64 {
 			if s.By == "epoch" {
 				warm = float64(p.Epoch+1) / (s.WarmUp*float64(p.Epochs) + 1)
 			} else {
-				warm = float64(p.Step+1) / (s.WarmUp*float64(p.Steps) + 1)
+				warm = (step + 1) / (s.WarmUp*float64(p.Steps) + 1)
 			}
 		}
 		done = max(0, (done-s.WarmUp)/(1-s.WarmUp))

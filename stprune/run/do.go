@@ -19,7 +19,6 @@ import (
 	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/method"
-	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
 )
 
@@ -234,34 +233,47 @@ type session struct {
 	watch   Watcher
 
 	units   int
+	config  train.Config
+	begin   map[string][]float32 // parameters of model.init
+	pruner  stprune.Pruner
+	cost    *train.Cost // of the scoring model, if this process trained one
 	trainer *train.Trainer
 	scores  *recorder
 
-	lines     []byte              // epochs.jsonl
-	planned   stprune.Diagnostics // of the epoch under way
-	selection stprune.Selection   // of the epoch under way
+	lines     []byte // epochs.jsonl
+	underWay  underWay
+	selection stprune.Selection // of the epoch under way
 	saving    time.Duration
+}
+
+// underWay is what a checkpoint keeps of the epoch under way besides the states of trainer and recorder.
+type underWay struct {
+	stprune.Diagnostics               // of its selection
+	Before              train.Seconds `json:"before,omitzero"` // what a static method's choice took, before the first epoch
 }
 
 func (s *session) train(ctx context.Context) error {
 	if err := s.prepareFolder(); err != nil {
 		return err
 	}
-	if err := s.prepareTrainer(); err != nil {
+	if err := s.prepareTrainer(ctx); err != nil {
 		return err
 	}
 	defer s.trainer.Close()
 	if err := s.resume(); err != nil {
 		return err
 	}
-	err := s.trainer.Run(ctx, train.Events{
-		Plan:    s.plan,
-		Observe: s.scores.observe,
-		Step:    s.watch.Step,
-		Epoch:   s.endEpoch,
-	})
+	err := s.choose()
+	if err == nil {
+		err = s.trainer.Run(ctx, train.Events{
+			Plan:    s.plan,
+			Observe: s.scores.observe,
+			Step:    s.watch.Step,
+			Epoch:   s.endEpoch,
+		})
+	}
 	if diverged := new(train.DivergedError); errors.As(err, &diverged) {
-		return s.fail(diverged)
+		return s.fail(err, diverged)
 	}
 	if err == nil {
 		err = s.finish(ctx)
@@ -307,7 +319,7 @@ func (e Environment) computesAs(o Environment) bool {
 	return e.Go == o.Go && e.OS == o.OS && e.CPU == o.CPU && e.Backend == o.Backend && e.PluginAPI == o.PluginAPI && maps.Equal(e.Modules, o.Modules)
 }
 
-func (s *session) prepareTrainer() error {
+func (s *session) prepareTrainer(ctx context.Context) error {
 	spec, fail := s.run.Spec, func(err error) error { return fmt.Errorf("run %s: %w", s.run.ID, err) }
 	c := spec.training(0)
 	s.units = c.Units(s.sources...)
@@ -315,19 +327,20 @@ func (s *session) prepareTrainer() error {
 	for _, source := range s.sources {
 		windows += len(source.Windows.Train)
 	}
-	pruner, prunedBatch, err := spec.pruner(s.sources, s.units)
-	if err != nil {
+	var err error
+	probe := func() (*method.Probe, error) { return s.probe(ctx) }
+	if s.pruner, c.PrunedBatch, err = spec.pruner(ctx, s.sources, s.units, probe); err != nil {
 		return fail(err)
 	}
-	c.PrunedBatch = prunedBatch
 	if s.backend.Kind != accel.CUDA { // which has memory of its own
 		c.MemoryLimit = train.MachineMemory()
 	}
-	if s.trainer, err = train.New(s.backend.Backend, c, pruner, s.sources...); err != nil {
+	s.config = c
+	if s.trainer, err = train.New(s.backend.Backend, c, s.pruner, s.sources...); err != nil {
 		return fail(err)
 	}
 	if spec.Model.Init != "" {
-		if err := s.begin(spec.Model.Init); err != nil {
+		if err := s.load(spec.Model.Init); err != nil {
 			s.trainer.Close()
 			return fail(err)
 		}
@@ -336,8 +349,8 @@ func (s *session) prepareTrainer() error {
 	return nil
 }
 
-// begin starts from another run's best parameters.
-func (s *session) begin(id string) error {
+// load starts from another run's best parameters.
+func (s *session) load(id string) error {
 	from, err := s.store.Get(id)
 	if err != nil {
 		return fmt.Errorf("model.init: %w", err)
@@ -349,11 +362,57 @@ func (s *session) begin(id string) error {
 	if err := s.trainer.Load(best); err != nil {
 		return fmt.Errorf("model.init = %q: %w", id, err)
 	}
+	s.begin = best
 	return nil
 }
 
+// probe trains and measures a static method's scoring model.
+func (s *session) probe(ctx context.Context) (*method.Probe, error) {
+	m, err := method.ByName(s.run.Spec.Prune.Method)
+	if err != nil {
+		return nil, err
+	}
+	options, err := m.Complete(s.run.Spec.Prune.Options)
+	if err != nil {
+		return nil, err
+	}
+	scoring := train.Scoring{Begin: s.begin}
+	scoring.Epochs, _ = options["probe_epochs"].(int)
+	scoring.Repeats, _ = options["probe_repeats"].(int)
+	s.watch.note("run %s: training and measuring a scoring model, from which %s chooses", s.run.ID, m.Name)
+	p, cost, err := train.Probe(ctx, s.backend.Backend, s.config, scoring, m.Needs, s.sources...)
+	if err != nil {
+		return nil, err
+	}
+	s.cost = &cost
+	return p, nil
+}
+
+// choose lets a method that trains a scoring model choose before the first step, and saves its choice, which may have taken longer
+// than many epochs.
+func (s *session) choose() error {
+	m, err := method.ByName(s.run.Spec.Prune.Method)
+	if err != nil {
+		return err
+	}
+	if !m.Needs.Probed() || s.trainer.StepsDone() > 0 {
+		return nil
+	}
+	start := time.Now()
+	if _, err := s.pruner.Plan(0); err != nil {
+		return fmt.Errorf("choosing units: %w", err)
+	}
+	if s.cost == nil { // it had chosen
+		return nil
+	}
+	s.trainer.Charge(*s.cost)
+	s.underWay.Before = s.cost.Seconds
+	s.underWay.Before.Selection = time.Since(start).Seconds() - s.cost.Seconds.Total()
+	return s.checkpoint()
+}
+
 // pruner makes the method over n units, and says how large batches are in pruned epochs.
-func (s Spec) pruner(sources []train.Source, n int) (p stprune.Pruner, prunedBatch int, err error) {
+func (s Spec) pruner(ctx context.Context, sources []train.Source, n int, probe func() (*method.Probe, error)) (p stprune.Pruner, prunedBatch int, err error) {
 	m, err := method.ByName(s.Prune.Method)
 	if err != nil {
 		return nil, 0, err
@@ -367,7 +426,7 @@ func (s Spec) pruner(sources []train.Source, n int) (p stprune.Pruner, prunedBat
 		}
 		prunedBatch = schedule.PrunedBatch(s.Train.Batch)
 	}
-	setup := method.Setup{Units: n, PerWindow: 1, Config: c, Options: s.Prune.Options, Target: prunedBatch}
+	setup := method.Setup{Units: n, PerWindow: 1, Config: c, Options: s.Prune.Options, Probe: probe, Target: prunedBatch, Context: ctx}
 	if s.Train.Unit == train.Pair {
 		setup.PerWindow = sources[0].Series.N
 	}
@@ -409,7 +468,7 @@ func (s *session) resume() error {
 	}
 	planned, scores, state, err := splitCheckpoint(payload)
 	if err == nil {
-		err = errors.Join(json.Unmarshal(planned, &s.planned), s.scores.restore(scores))
+		err = errors.Join(json.Unmarshal(planned, &s.underWay), s.scores.restore(scores))
 	}
 	if err == nil {
 		err = s.trainer.UnmarshalBinary(state)
@@ -446,7 +505,7 @@ func (s *session) completed(epochs int) ([]byte, error) {
 func (s *session) plan(_ int, selection stprune.Selection) {
 	s.selection = selection
 	if selection.Diagnostics != (stprune.Diagnostics{}) {
-		s.planned = selection.Diagnostics
+		s.underWay.Diagnostics = selection.Diagnostics
 	}
 }
 
@@ -454,14 +513,15 @@ func (s *session) plan(_ int, selection stprune.Selection) {
 // bits, when the process ends in between.
 func (s *session) endEpoch(report train.EpochReport) error {
 	start := time.Now()
-	spec := s.run.Spec
+	if report.Chosen != nil {
+		s.selection.Diagnostics = s.underWay.Diagnostics
+		s.selection = trainedOn(report.Chosen, s.selection)
+		s.underWay.Diagnostics = s.selection.Diagnostics
+	}
 	e := Epoch{
-		Epoch: report.Epoch, Units: report.Units, Steps: report.Steps, Visits: report.Visits, Loss: report.Loss,
-		// Not the trainer's report of it: an epoch that resumes after its last step has taken no step itself.
-		LR: spec.Schedule.LR(spec.Optim.LR, optim.Progress{
-			Epoch: report.Epoch - 1, Epochs: spec.Train.Epochs, Step: s.trainer.StepsDone() - 1, Steps: s.trainer.PlannedSteps(),
-		}),
-		Validation: report.Validation, Best: report.Best, Selection: s.planned, Seconds: report.Seconds,
+		Epoch: report.Epoch, Units: report.Units, Share: float64(report.Units) / float64(s.units), Steps: report.Steps,
+		Visits: report.Visits, Forwards: report.Forwards, Loss: report.Loss, LR: report.LR,
+		Validation: report.Validation, Best: report.Best, Selection: s.underWay.Diagnostics, Seconds: report.Seconds.Add(s.underWay.Before),
 	}
 	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.selection})
 	if err != nil {
@@ -482,7 +542,7 @@ func (s *session) endEpoch(report train.EpochReport) error {
 	if err := writeFile(s.disk, s.path(epochsFile), s.lines); err != nil {
 		return err
 	}
-	s.planned, s.selection = stprune.Diagnostics{}, stprune.Selection{}
+	s.underWay, s.selection = underWay{}, stprune.Selection{}
 	if err := s.checkpoint(); err != nil {
 		return err
 	}
@@ -499,9 +559,9 @@ func (s *session) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	planned, err := json.Marshal(s.planned)
+	planned, err := json.Marshal(s.underWay)
 	if err != nil {
-		return fmt.Errorf("saving the plan's diagnostics: %w", err)
+		return fmt.Errorf("saving what is under way: %w", err)
 	}
 	return writeRotating(s.disk, s.path(checkpointFile), seal(kindCheckpoint, joinCheckpoint(planned, s.scores.appendState(nil), state)))
 }
@@ -530,8 +590,8 @@ func (s *session) finish(ctx context.Context) error {
 	result := Result{
 		ID: s.run.ID, Data: s.hash, Parameters: s.trainer.Parameters(), Units: s.units,
 		Epochs: len(epochs), Steps: s.trainer.StepsDone(), Visits: s.trainer.Visits(),
-		FullEpochs: float64(s.trainer.Visits()) / all,
-		BestEpoch:  s.trainer.BestEpoch(), Test: test,
+		FullEpochs: float64(s.trainer.Visits()) / all, Forwards: s.trainer.Forwards(), Scoring: s.trainer.ScoringVisits(),
+		BestEpoch: s.trainer.BestEpoch(), Test: test,
 		Seconds: Seconds{Seconds: seconds, Saving: s.saving.Seconds()}, PeakMemory: PeakMemory(),
 	}
 	if len(each) > 1 {
@@ -561,9 +621,9 @@ type Failure struct {
 	PerWindow int     `json:"per_window"` // unit = window·PerWindow + node
 }
 
-func (s *session) fail(d *train.DivergedError) error {
+func (s *session) fail(why error, d *train.DivergedError) error {
 	err := s.writeJSON(failureFile, Failure{Epoch: d.Epoch, Step: d.Step, Loss: fmt.Sprint(d.Loss), Units: d.Units, PerWindow: s.scores.perWindow})
-	return fmt.Errorf("run %s stops, its last good checkpoint is kept: %w", s.run.ID, errors.Join(d, err))
+	return fmt.Errorf("run %s stops, its last good checkpoint is kept: %w", s.run.ID, errors.Join(why, err))
 }
 
 func (s *session) writeJSON(name string, v any) error {

@@ -43,8 +43,9 @@ func Trainer(ctx context.Context, spec Spec, params map[string][]float32, source
 	return t, done, nil
 }
 
-// Pruner makes the spec's method over the training units of the sources, as training does.
+// Pruner makes the spec's method over the training units of the sources, as training does. A method that needs a scoring model is
+// an error.
 func (s Spec) Pruner(sources []train.Source) (stprune.Pruner, error) {
-	p, _, err := s.pruner(sources, s.training(0).Units(sources...))
+	p, _, err := s.pruner(context.Background(), sources, s.training(0).Units(sources...), nil)
 	return p, err
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/stprune/workbench/stprune"
-	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/train"
 )
 
@@ -55,16 +54,9 @@ func (p *Planner) Visits() int64 {
 
 // Schedule lays the epochs of a run out over its training units. Methods that are not exact visit about as many.
 func (p *Planner) Schedule(spec Spec) (stprune.Schedule, error) {
-	m, err := method.ByName(spec.Prune.Method)
-	if err != nil {
-		return stprune.Schedule{}, err
-	}
 	c := spec.pruning()
-	switch {
-	case m.Name == "full":
+	if spec.Prune.Method == "full" {
 		c = stprune.Config{Epochs: c.Epochs, Rho: 1, Delta: 1, Anneal: "none", MinUnits: 1, BatchPolicy: "fixed"}
-	case m.Kind == method.Static: // one subset for all epochs
-		c.WarmUp, c.Delta, c.Anneal, c.Budget = 0, 1, "none", 0
 	}
 	s, err := c.Schedule(spec.training(0).Units(p.sources...))
 	if err != nil {

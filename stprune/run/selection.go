@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/stprune/workbench/stprune"
 )
@@ -52,6 +53,24 @@ func (k Kept) Visits() WindowVisits {
 		v.Weight[w] += weight
 	}
 	return v
+}
+
+// trainedOn is the part of a plan, some of its ids, that an epoch chose within its batches. It has no inclusion probabilities.
+func trainedOn(ids []int32, plan stprune.Selection) stprune.Selection {
+	s := stprune.Selection{IDs: ids, Diagnostics: plan.Diagnostics}
+	sum, squares, largest := float64(len(ids)), float64(len(ids)), 1.0
+	if plan.Weight != nil {
+		s.Weight = make([]float32, len(ids))
+		sum, squares, largest = 0, 0, 0
+		for i, id := range ids {
+			at, _ := slices.BinarySearch(plan.IDs, id)
+			w := float64(plan.Weight[at])
+			s.Weight[i] = plan.Weight[at]
+			sum, squares, largest = sum+w, squares+w*w, max(largest, w)
+		}
+	}
+	s.Diagnostics.Kept, s.Diagnostics.EffectiveSize, s.Diagnostics.MaxWeight = len(ids), sum/squares*sum, largest
+	return s
 }
 
 // The flags of a stored selection.

@@ -330,6 +330,9 @@ func (s Spec) Protocol(stepsPerDay int) datasets.Protocol {
 func (s Spec) pruning() stprune.Config {
 	c := s.Prune.Config
 	c.Epochs = s.Train.Epochs
+	if m, err := method.ByName(s.Prune.Method); err == nil && m.Kind == method.Static { // one subset for all epochs
+		c.WarmUp, c.Delta, c.Anneal, c.Budget = 0, 1, "none", 0
+	}
 	if c.Seed == 0 {
 		c.Seed = s.Train.Seed
 	}
@@ -350,6 +353,7 @@ func (s Spec) pruning() stprune.Config {
 
 // training is the trainer's part; prunedBatch is the batch of pruned epochs.
 func (s Spec) training(prunedBatch int) train.Config {
+	m, _ := method.ByName(s.Prune.Method) // which [Spec.Check] knows
 	reduction := loss.Reduction{BySample: s.Train.LossBySample, PerBatch: s.Train.LossPerBatch, Unmasked: s.Train.LossUnmasked}
 	if s.Train.Loss == "huber" {
 		reduction.Huber = s.Train.HuberDelta
@@ -361,7 +365,8 @@ func (s Spec) training(prunedBatch int) train.Config {
 		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
 		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience, Only: s.Train.Only,
 		Loss:       reduction,
-		GraphStats: s.Prune.Method == "st-prune" && s.Prune.Score == "complexity" && s.Prune.LambdaG != 0,
+		GraphStats: m.Needs.Graph && (m.Name != "st-prune" || s.Prune.Score == "complexity" && s.Prune.LambdaG != 0),
+		Inexact:    !m.Exact,
 		Seed:       s.Train.Seed,
 	}
 }

@@ -91,10 +91,12 @@ func Open(dir string) (*Run, error) {
 
 // Epoch is one line of a run's epochs.
 type Epoch struct {
-	Epoch      int                 `json:"epoch"` // from 1
-	Units      int                 `json:"units"` // visited in this epoch
-	Steps      int                 `json:"steps"` // optimiser steps of this epoch
-	Visits     int64               `json:"visits"`
+	Epoch      int                 `json:"epoch"`      // from 1
+	Units      int                 `json:"units"`      // trained on in this epoch
+	Share      float64             `json:"share"`      // Units of all training units
+	Steps      int                 `json:"steps"`      // optimiser steps of this epoch
+	Visits     int64               `json:"visits"`     // windows × nodes trained on so far
+	Forwards   int64               `json:"forwards"`   // windows × nodes passed forward only, so far
 	Loss       float64             `json:"loss"`       // mean training loss, raw units
 	LR         float64             `json:"lr"`         // learning rate of the last step
 	Validation *loss.Metrics       `json:"validation"` // nil when this epoch was not validated
@@ -106,16 +108,18 @@ type Epoch struct {
 // Result is what a finished run reached.
 type Result struct {
 	ID         string       `json:"id"`
-	Data       string       `json:"data"`        // content hash of the data
-	Parameters int          `json:"parameters"`  // trained values of the model
-	Units      int          `json:"units"`       // training units
-	Epochs     int          `json:"epochs"`      //
-	Steps      int          `json:"steps"`       // optimiser steps
-	Visits     int64        `json:"visits"`      // windows × nodes trained on
-	FullEpochs float64      `json:"full_epochs"` // Visits in epochs of all data
-	BestEpoch  int          `json:"best_epoch"`  // of the best validation
-	Validation loss.Metrics `json:"validation"`  // of the best epoch
-	Test       loss.Metrics `json:"test"`        // with the parameters of the best epoch
+	Data       string       `json:"data"`           // content hash of the data
+	Parameters int          `json:"parameters"`     // trained values of the model
+	Units      int          `json:"units"`          // training units
+	Epochs     int          `json:"epochs"`         //
+	Steps      int          `json:"steps"`          // optimiser steps
+	Visits     int64        `json:"visits"`         // windows × nodes trained on
+	FullEpochs float64      `json:"full_epochs"`    // Visits in epochs of all data
+	Forwards   int64        `json:"forwards"`       // windows × nodes passed forward only, to choose among units; not in Visits
+	Scoring    int64        `json:"scoring_visits"` // windows × nodes that a static method's scoring model was trained on; not in Visits
+	BestEpoch  int          `json:"best_epoch"`     // of the best validation
+	Validation loss.Metrics `json:"validation"`     // of the best epoch
+	Test       loss.Metrics `json:"test"`           // with the parameters of the best epoch
 	// Tests are the errors on each data set, data.name's and data.more's in order, in raw units, when there are several. Test and
 	// Validation are then of all together, in units of each set's standard deviation.
 	Tests      []loss.Metrics `json:"tests,omitempty"`
@@ -123,7 +127,8 @@ type Result struct {
 	PeakMemory int64          `json:"peak_memory"` // bytes of the process that finished the run; 0 when unknown
 }
 
-// Seconds of a run, in all processes that saved an epoch of it.
+// Seconds of a run, in all processes that saved an epoch of it. Scoring is what choosing took beyond training; compiling for it is
+// in Compile.
 type Seconds struct {
 	train.Seconds
 	Saving float64 `json:"saving"`

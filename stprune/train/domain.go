@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -35,8 +36,9 @@ type domain struct {
 	laplacian *tensors.Tensor   // [N,N] or nil
 
 	step, eval        *graph.Exec
-	gradients, errors *graph.Exec // see Trainer.Gradient and Trainer.Errors
-	padded            *graph.Exec // step for a batch that was filled up, of a backbone with batch statistics; else nil
+	gradients, errors *graph.Exec              // see Trainer.Gradient and Trainer.Errors
+	padded            *graph.Exec              // step for a batch that was filled up, of a backbone with batch statistics; else nil
+	passes            map[passKind]*graph.Exec // made when first asked for
 }
 
 // Model builds the backbone for a data set.
@@ -58,7 +60,7 @@ func newDomain(t *Trainer, source Source) (*domain, error) {
 		return nil, fmt.Errorf("train.unit = pair: backbone %s mixes nodes and needs whole windows; set train.unit = %q", c.Backbone, Window)
 	}
 	d := &domain{
-		t: t, model: model, windows: w, name: s.Name, units: c.Units(source),
+		t: t, passes: map[passKind]*graph.Exec{}, model: model, windows: w, name: s.Name, units: c.Units(source),
 		layout: layout{history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: s.Calendar.StepsPerDay(), scaler: w.Scaler, raw: traits.Raw},
 	}
 	for _, before := range t.domains {
@@ -120,7 +122,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 
 func (d *domain) close() {
 	release(slices.Concat(d.resident, d.constants, []*tensors.Tensor{d.laplacian}))
-	for _, e := range []*graph.Exec{d.step, d.padded, d.eval, d.gradients, d.errors} {
+	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.padded, d.eval, d.gradients, d.errors) {
 		if e != nil {
 			e.Finalize()
 		}
@@ -197,14 +199,14 @@ func (t *Trainer) gradient(total *node, params []*node) *node {
 	return graph.Concatenate(all, 0)
 }
 
-// evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums], stats [B, NumStats].
+// evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums].
 func (d *domain) evalGraph(in []*node) []*node {
 	theta, starts, weights := in[0], in[1], in[2]
-	r, constants, laplacian := d.takeFixed(in[3:])
+	r, constants, _ := d.takeFixed(in[3:])
 	b := d.layout.gather(r, starts, nil)
 	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
 	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
-	return []*node{e.Sums(weights), e.Stats(laplacian)}
+	return []*node{e.Sums(weights)}
 }
 
 // compile builds an executable for one batch size and notes how long it took; known sizes cost nothing.
@@ -308,20 +310,18 @@ func (d *domain) part(name string) ([]int32, error) {
 	return nil, fmt.Errorf("part %q is unknown; choose %s, %s or %s", name, Train, Validation, Test)
 }
 
-// totals evaluates the model with parameters theta on a part: sums [Q, loss.NumSums], and with perWindow the stats of every
-// window [windows, NumStats] in evaluation mode.
-func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string, perWindow bool) ([]float64, stprune.Stats, error) {
+// totals evaluates the model with parameters theta on a part: sums [Q, loss.NumSums].
+func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string) ([]float64, error) {
 	starts, err := d.part(part)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	total := make([]float64, d.layout.horizon*loss.NumSums)
-	var all stprune.Stats
 	b := min(d.t.cfg.EvalBatch, len(starts))
 	batch, weights := make([]int32, b), make([]float32, b)
 	for from := 0; from < len(starts); from += b {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, fmt.Errorf("interrupted while evaluating after epoch %d: %w", min(d.t.state.Epoch+1, d.t.cfg.Epochs), err)
+			return nil, fmt.Errorf("interrupted while evaluating after epoch %d: %w", min(d.t.state.Epoch+1, d.t.cfg.Epochs), err)
 		}
 		n := copy(batch, starts[from:])
 		for i := range batch {
@@ -330,21 +330,18 @@ func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string,
 				batch[i], weights[i] = batch[0], 0
 			}
 		}
-		sums, stats, err := d.evalStep(theta, batch, weights, perWindow)
+		sums, err := d.evalStep(theta, batch, weights)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for i, v := range sums {
 			total[i] += float64(v)
 		}
-		if perWindow {
-			all = append(all, stats[:n*stprune.NumStats]...)
-		}
 	}
-	return total, all, nil
+	return total, nil
 }
 
-func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float32, perWindow bool) (sums, stats []float32, err error) {
+func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float32) ([]float32, error) {
 	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
 	defer release(own)
 	args := []any{theta}
@@ -352,22 +349,20 @@ func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float
 		args = append(args, x)
 	}
 	if err := d.compile("evaluation", d.eval, args); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	start := time.Now()
 	defer func() { d.t.seconds.Evaluation += time.Since(start).Seconds() }()
 	out, err := d.eval.Call(args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("evaluation: %w", brief(err))
+		return nil, fmt.Errorf("evaluation: %w", brief(err))
 	}
 	defer release(out)
-	if sums, err = tensors.CopyFlatData[float32](out[0]); err == nil && perWindow {
-		stats, err = tensors.CopyFlatData[float32](out[1])
-	}
+	sums, err := tensors.CopyFlatData[float32](out[0])
 	if err != nil {
-		return nil, nil, fmt.Errorf("evaluation: reading the results: %w", brief(err))
+		return nil, fmt.Errorf("evaluation: reading the results: %w", brief(err))
 	}
-	return sums, stats, nil
+	return sums, nil
 }
 
 // scale is the unit in which losses are averaged: raw with one data set, else the data set's standard deviation.
@@ -384,7 +379,7 @@ func (t *Trainer) scale(d *domain) float64 {
 func (t *Trainer) evaluate(ctx context.Context, theta *tensors.Tensor, part string) (all loss.Metrics, each []loss.Metrics, err error) {
 	var together []float64
 	for _, d := range t.domains {
-		sums, _, err := d.totals(ctx, theta, part, false)
+		sums, err := d.totals(ctx, theta, part)
 		if err != nil {
 			return loss.Metrics{}, nil, err
 		}
@@ -413,18 +408,4 @@ func (t *Trainer) Evaluate(ctx context.Context, part string) (all loss.Metrics, 
 	}
 	all, each, err = t.evaluate(ctx, theta, part)
 	return all, each, t.seconds, err
-}
-
-// Probe measures every window of a part with the current parameters in evaluation mode: stats [windows, NumStats], data set
-// after data set.
-func (t *Trainer) Probe(ctx context.Context, part string) (stprune.Stats, error) {
-	var all stprune.Stats
-	for _, d := range t.domains {
-		_, stats, err := d.totals(ctx, t.theta, part, true)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, stats...)
-	}
-	return all, nil
 }

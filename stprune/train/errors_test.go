@@ -4,8 +4,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/loss"
+	"github.com/stprune/workbench/stprune/method"
 )
 
 func TestErrorsAddUp(t *testing.T) {
@@ -19,7 +19,7 @@ func TestErrorsAddUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stats, err := tr.Probe(t.Context(), Test)
+			levels, err := tr.Measure(t.Context(), Test, method.Needs{Loss: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -32,7 +32,7 @@ func TestErrorsAddUp(t *testing.T) {
 				for n, v := range sum {
 					own, measured = own+float64(v), measured+float64(count[n])
 				}
-				level := float64(stats[window*stprune.NumStats+stprune.Level]) * tr.domains[0].layout.scaler.Std
+				level := float64(levels.Loss[window]) * tr.domains[0].layout.scaler.Std
 				if math.Abs(own/measured-level) > 1e-4*level {
 					t.Errorf("%s: window %d has error %v, its level is %v", name, window, own/measured, level)
 				}

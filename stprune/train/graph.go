@@ -28,9 +28,15 @@ type resident struct {
 
 // gathered is what a step gathers from the resident arrays.
 type gathered struct {
-	in     backbone.Input
-	target *node // [B,Q,M] raw units
-	mask   *node // [B,Q,M] 1 where measured, else 0
+	in      backbone.Input
+	history *node // [B,T,M] as resident
+	target  *node // [B,Q,M] raw units
+	mask    *node // [B,Q,M] 1 where measured, else 0
+}
+
+// measured tells which resident values are no missing ones.
+func (l layout) measured(x *node) *node {
+	return graph.NotEqual(x, graph.Scalar(x.Graph(), x.DType(), float64(l.missing)))
 }
 
 // gather cuts the windows that begin at starts [B] out of the resident series: all nodes, or with units [B] the one node of
@@ -52,9 +58,6 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 	part := func(from, to int) *node {
 		return graph.Slice(raw, graph.AxisRange(), graph.AxisRange(from, to), graph.AxisRange())
 	}
-	measured := func(x *node) *node {
-		return graph.NotEqual(x, graph.Scalar(g, x.DType(), float64(l.missing)))
-	}
 
 	input := part(0, l.history)
 	z := input
@@ -66,7 +69,7 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 		if l.raw {
 			typical = graph.AddScalar(typical, l.scaler.Mean)
 		}
-		z = graph.Where(measured(input), z, typical)
+		z = graph.Where(l.measured(input), z, typical)
 	}
 	calendar := func(from, to int) (tod, dow *node) {
 		at := graph.Reshape(graph.Slice(times, graph.AxisRange(), graph.AxisRange(from, to)), b, to-from, 1)
@@ -83,8 +86,9 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 			TodIndex: tod, DowIndex: dow,
 			FutureTod: futureTod, FutureDow: futureDow,
 		},
-		target: target,
-		mask:   graph.ConvertDType(measured(target), z.DType()),
+		history: input,
+		target:  target,
+		mask:    graph.ConvertDType(l.measured(target), z.DType()),
 	}
 	if units != nil {
 		out.in.Nodes = graph.Reshape(units, b, 1)

@@ -28,6 +28,7 @@ type savedState struct {
 	IDs    int
 	Weight bool
 	Prob   bool
+	Chosen int // units
 }
 
 // numbers is state with the bits of its floats, so that they survive JSON exactly (also infinity).
@@ -50,6 +51,7 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 		Slots:  len(t.slots),
 		Pruner: len(pruner),
 		Plan:   t.selection != nil,
+		Chosen: len(t.chosen),
 	}
 	head.State.state.LossSum, head.State.state.BestMAE = 0, 0
 	if s := t.selection; s != nil {
@@ -60,7 +62,7 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 		return nil, fmt.Errorf("saving the state: %w", err)
 	}
 	var out bytes.Buffer
-	out.Grow(len(text) + len(pruner) + 4*(2+len(t.slots))*t.state.Parameters + 12*head.IDs + 8)
+	out.Grow(len(text) + len(pruner) + 4*(2+len(t.slots))*t.state.Parameters + 12*head.IDs + 4*head.Chosen + 8)
 	put := func(x any) { _ = binary.Write(&out, binary.LittleEndian, x) } // a bytes.Buffer does not fail
 	put(uint64(len(text)))
 	out.Write(text)
@@ -80,6 +82,7 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 		put(t.selection.Weight)
 		put(t.selection.Prob)
 	}
+	put(t.chosen)
 	return out.Bytes(), nil
 }
 
@@ -121,13 +124,22 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 		}
 	}
 	rest := data[8+n:]
-	if head.Pruner < 0 || head.IDs < 0 || head.IDs > t.units() || size+head.Pruner+per*head.IDs != len(rest) {
+	if head.Pruner < 0 || min(head.IDs, head.Chosen) < 0 || max(head.IDs, head.Chosen) > t.units() ||
+		size+head.Pruner+per*head.IDs+4*head.Chosen != len(rest) {
 		return fmt.Errorf("saved state: %d bytes of arrays do not fit its head; it is damaged", len(rest))
 	}
 	floats := func(n int) []float32 {
 		v := make([]float32, n)
 		for i := range v {
 			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(rest[4*i:]))
+		}
+		rest = rest[4*n:]
+		return v
+	}
+	ids := func(n int) []int32 {
+		v := make([]int32, n)
+		for i := range v {
+			v[i] = int32(binary.LittleEndian.Uint32(rest[4*i:]))
 		}
 		rest = rest[4*n:]
 		return v
@@ -149,11 +161,7 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	if head.Plan {
 		selection = &stprune.Selection{All: head.All}
 		if !head.All {
-			selection.IDs = make([]int32, head.IDs)
-			for i := range selection.IDs {
-				selection.IDs[i] = int32(binary.LittleEndian.Uint32(rest[4*i:]))
-			}
-			rest = rest[4*head.IDs:]
+			selection.IDs = ids(head.IDs)
 			if head.Weight {
 				selection.Weight = floats(head.IDs)
 			}
@@ -165,8 +173,9 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 			}
 		}
 	}
+	chosen := ids(head.Chosen)
 	t.setParameters(theta, slots)
-	t.best, t.state, t.selection, t.ahead, t.seconds = best, st, selection, nil, Seconds{}
+	t.best, t.state, t.selection, t.chosen, t.ahead, t.seconds = best, st, selection, chosen, nil, Seconds{}
 	return nil
 }
 

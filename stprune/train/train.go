@@ -46,6 +46,10 @@ type Config struct {
 	Loss       loss.Reduction
 	GraphStats bool // measure graph roughness; needs a graph
 
+	// Inexact says that the pruner doesn't know beforehand how many units its epochs visit: schedules by step then go by the plan
+	// ([stprune.Pruner]'s Keep), each epoch spreading its planned steps over those it takes.
+	Inexact bool
+
 	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
 
 	// Only trains nothing but the parameters whose names begin with one of these; empty: all. Running statistics follow the data
@@ -53,11 +57,14 @@ type Config struct {
 	Only []string
 
 	Seed uint64
+
+	unvalidated bool // no epoch is validated, for scoring models
 }
 
 // Trainer trains one model, on one data set or several. It is not safe for concurrent use.
 type Trainer struct {
 	cfg     Config
+	backend compute.Backend
 	domains []*domain
 	model   backbone.Backbone // of the first domain; all have the same parameters
 	parts   []optim.Part
@@ -71,6 +78,7 @@ type Trainer struct {
 
 	state     state
 	selection *stprune.Selection // of the epoch under way; nil between epochs
+	chosen    []int32            // units that this epoch has trained on, where they are chosen within batches
 	ahead     *plan              // of the epoch to come; not part of the saved state, since it can be made again
 	seconds   Seconds            // of the epoch under way, as far as this process trained it
 }
@@ -81,9 +89,12 @@ type state struct {
 	Step       int // steps done in the epoch under way
 	Global     int // steps done in all
 	Visits     int64
+	Forwards   int64   // visits without training
+	Scoring    int64   // visits of a scoring model's training
 	LossSum    float64 // Σ loss·units of the epoch under way
 	LossUnits  int64
-	BestEpoch  int // 1-based; 0: none yet
+	Forwarded  bool // the epoch's forward passes are done
+	BestEpoch  int  // 1-based; 0: none yet
 	BestMAE    float64
 	Parameters int
 }
@@ -92,17 +103,20 @@ type state struct {
 type Seconds struct {
 	Compile    float64 `json:"compile"`
 	Steps      float64 `json:"steps"`
-	Selection  float64 `json:"selection"` // planning and keeping scores
+	Selection  float64 `json:"selection"` // planning, choosing and keeping scores
+	Scoring    float64 `json:"scoring"`   // training a scoring model, and passing units forward that are not trained on
 	Evaluation float64 `json:"evaluation"`
 }
 
 // Add sums the parts.
 func (s Seconds) Add(o Seconds) Seconds {
-	return Seconds{s.Compile + o.Compile, s.Steps + o.Steps, s.Selection + o.Selection, s.Evaluation + o.Evaluation}
+	return Seconds{s.Compile + o.Compile, s.Steps + o.Steps, s.Selection + o.Selection, s.Scoring + o.Scoring, s.Evaluation + o.Evaluation}
 }
 
 // Total is the sum of the parts.
-func (s Seconds) Total() float64 { return s.Compile + s.Steps + s.Selection + s.Evaluation }
+func (s Seconds) Total() float64 {
+	return s.Compile + s.Steps + s.Selection + s.Scoring + s.Evaluation
+}
 
 // Progress is where training stands after a step.
 type Progress struct {
@@ -114,9 +128,11 @@ type Progress struct {
 // EpochReport is what an epoch measured.
 type EpochReport struct {
 	Epoch      int // from 1
-	Units      int // visited in this epoch
+	Units      int // trained on in this epoch
 	Steps      int
-	Visits     int64         // windows × nodes visited so far
+	Visits     int64         // windows × nodes trained on so far
+	Forwards   int64         // windows × nodes passed forward only, so far
+	Chosen     []int32       // ascending ids of the units trained on, where they were chosen within batches; else nil
 	Loss       float64       // mean training loss, raw units; with several data sets in units of each one's standard deviation
 	LR         float64       // of the last step
 	Validation *loss.Metrics // of all data sets together, in the units of Loss; nil when this epoch was not validated
@@ -220,7 +236,7 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 	if c.PrunedBatch == 0 {
 		c.PrunedBatch = c.Batch
 	}
-	t := &Trainer{cfg: c, pruner: p, compiled: map[string]time.Duration{}, state: state{BestMAE: math.Inf(1)}}
+	t := &Trainer{cfg: c, backend: be, pruner: p, compiled: map[string]time.Duration{}, state: state{BestMAE: math.Inf(1)}}
 	for _, s := range sources {
 		d, err := newDomain(t, s)
 		if err != nil {
@@ -366,6 +382,13 @@ func (t *Trainer) BestEpoch() int { return t.state.BestEpoch }
 // Visits is the number of windows × nodes trained on so far.
 func (t *Trainer) Visits() int64 { return t.state.Visits }
 
+// Forwards is the number of windows × nodes that were passed forward only, so far: by a [stprune.Forwarder], as candidates of a
+// [stprune.Chooser], and by what [Trainer.Charge] added.
+func (t *Trainer) Forwards() int64 { return t.state.Forwards }
+
+// ScoringVisits is the number of windows × nodes that a scoring model was trained on, see [Trainer.Charge].
+func (t *Trainer) ScoringVisits() int64 { return t.state.Scoring }
+
 // StepsDone is the number of optimiser steps so far.
 func (t *Trainer) StepsDone() int { return t.state.Global }
 
@@ -378,12 +401,18 @@ func brief(err error) error {
 	return errors.New(first)
 }
 
-// batchSize of an epoch: one for full epochs, one for pruned ones.
-func (t *Trainer) batchSize(units int) int {
-	if units == t.units() {
-		return t.cfg.Batch
+// batchSizes of an epoch (from 0) that plans so many units: how many a step trains on, and the candidates they are chosen from;
+// the same number where nothing is chosen.
+func (t *Trainer) batchSizes(epoch, units int) (size, candidates int) {
+	if c, ok := t.pruner.(stprune.Chooser); ok {
+		if n := c.Candidates(epoch, t.cfg.PrunedBatch); n > 0 {
+			return t.cfg.PrunedBatch, n
+		}
 	}
-	return t.cfg.PrunedBatch
+	if units == t.units() {
+		return t.cfg.Batch, t.cfg.Batch
+	}
+	return t.cfg.PrunedBatch, t.cfg.PrunedBatch
 }
 
 func (t *Trainer) units() int {
@@ -393,17 +422,40 @@ func (t *Trainer) units() int {
 
 // PlannedSteps is the number of optimiser steps of the whole run. With several data sets it supposes that pruned epochs keep the
 // same share of each.
-func (t *Trainer) PlannedSteps() int {
+func (t *Trainer) PlannedSteps() int { return t.plannedSteps(0, t.cfg.Epochs) }
+
+// plannedSteps of the epochs [from, to), counted from 0.
+func (t *Trainer) plannedSteps(from, to int) int {
 	steps := 0
-	for e := range t.cfg.Epochs {
+	for e := from; e < to; e++ {
 		k := t.pruner.Keep(e)
-		b := t.batchSize(k)
+		b, _ := t.batchSizes(e, k)
 		for _, d := range t.domains {
 			share := (k*d.units + t.units() - 1) / t.units()
 			steps += (share + b - 1) / b
 		}
 	}
 	return steps
+}
+
+// rates gives the learning rate of each step (from 0) of the epoch under way, which has so many; planned is the whole run's.
+func (t *Trainer) rates(steps, planned int) func(step int) float64 {
+	at := optim.Progress{Epoch: t.state.Epoch, Epochs: t.cfg.Epochs, Steps: planned}
+	before := t.state.Global - t.state.Step
+	if !t.cfg.Inexact {
+		return func(step int) float64 {
+			at.Step = min(before+step, planned-1)
+			return t.cfg.Schedule.LR(t.cfg.Optim.LR, at)
+		}
+	}
+	// The pruner is asked now: later it may be busy observing.
+	before = t.plannedSteps(0, at.Epoch)
+	own := t.plannedSteps(at.Epoch, at.Epoch+1)
+	return func(step int) float64 {
+		whole, part := math.Modf(float64(step*own) / float64(steps))
+		at.Step, at.Part = before+int(whole), part
+		return t.cfg.Schedule.LR(t.cfg.Optim.LR, at)
+	}
 }
 
 // Run trains from the current state to the end. When ctx is cancelled it finishes the step and returns ctx's error with the
@@ -448,12 +500,13 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	if s.All {
 		k = t.units()
 	}
-	b := t.batchSize(k)
-	batches := t.batches(s, b)
+	b, candidates := t.batchSizes(t.state.Epoch, k)
+	choose := candidates != b
+	batches := t.batches(s, candidates)
 	steps := len(batches)
+	rate := t.rates(steps, planned)
 	t.seconds.Selection += time.Since(start).Seconds()
 
-	var rate float64
 	feed, other := t.newFeed(b), t.newFeed(b) // while one is observed the other is trained on
 	observer := t.observe(ev, &t.seconds.Selection)
 	defer observer.close()
@@ -461,10 +514,20 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		if err := ctx.Err(); err != nil {
 			return EpochReport{}, fmt.Errorf("interrupted in epoch %d after step %d of %d: %w", t.state.Epoch+1, t.state.Step, steps, err)
 		}
-		rate = t.cfg.Schedule.LR(t.cfg.Optim.LR, optim.Progress{Epoch: t.state.Epoch, Epochs: t.cfg.Epochs, Step: min(t.state.Global, planned-1), Steps: planned})
-		d := batches[t.state.Step].domain
-		feed.fill(d, s, batches[t.state.Step].positions)
-		value, stats, err := t.trainStep(d, feed, rate)
+		d, positions := batches[t.state.Step].domain, batches[t.state.Step].positions
+		passed := 0
+		if choose {
+			if err := observer.settle(); err != nil {
+				return EpochReport{}, err
+			}
+			passed = len(positions)
+			var err error
+			if positions, err = t.choose(d, s, positions, b, candidates); err != nil {
+				return EpochReport{}, err
+			}
+		}
+		feed.fill(d, s, positions)
+		value, stats, err := t.trainStep(d, feed, rate(t.state.Step))
 		if err != nil {
 			return EpochReport{}, err
 		}
@@ -472,7 +535,7 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 			return EpochReport{}, &DivergedError{Epoch: t.state.Epoch + 1, Step: t.state.Global + 1, Loss: value, Units: feed.ids}
 		}
 		m := observation{t.state.Epoch + 1, t.state.Step + 1, feed.ids, feed.prob, stats}
-		if s.Prob == nil {
+		if s.Prob == nil || choose {
 			m.prob = nil
 		}
 		if err := observer.put(m); err != nil {
@@ -482,11 +545,11 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		t.state.Global++
 		t.state.LossSum += value / t.scale(d) * float64(len(feed.ids))
 		t.state.LossUnits += int64(len(feed.ids))
-		visits := int64(len(feed.ids))
-		if t.cfg.Unit == Window {
-			visits *= int64(d.layout.nodes)
+		t.state.Visits += d.visits(len(feed.ids))
+		t.state.Forwards += d.visits(passed)
+		if choose {
+			t.chosen = append(t.chosen, feed.ids...)
 		}
-		t.state.Visits += visits
 		if ev.Step != nil {
 			ev.Step(Progress{Epoch: t.state.Epoch + 1, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: max(planned, t.state.Global), Loss: value})
 		}
@@ -495,16 +558,21 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	if err := observer.settle(); err != nil {
 		return EpochReport{}, err
 	}
+	if err := t.forward(ctx); err != nil {
+		return EpochReport{}, err
+	}
+	report := EpochReport{Epoch: t.state.Epoch + 1, Units: int(t.state.LossUnits), Steps: steps, Visits: t.state.Visits,
+		Forwards: t.state.Forwards, LR: rate(steps - 1), Loss: t.state.LossSum / float64(max(1, t.state.LossUnits))}
+	if choose {
+		report.Chosen = slices.Sorted(slices.Values(t.chosen))
+	}
 	next := make(chan *plan, 1)
 	if t.state.Epoch+1 < t.cfg.Epochs { // while the device evaluates
 		go func() { next <- t.plan(t.state.Epoch + 1) }()
 	} else {
 		next <- nil
 	}
-
-	report := EpochReport{Epoch: t.state.Epoch + 1, Units: k, Steps: steps, Visits: t.state.Visits, LR: rate,
-		Loss: t.state.LossSum / float64(max(1, t.state.LossUnits))}
-	if report.Epoch%t.cfg.ValidateEvery == 0 || report.Epoch == t.cfg.Epochs {
+	if (report.Epoch%t.cfg.ValidateEvery == 0 || report.Epoch == t.cfg.Epochs) && !t.cfg.unvalidated {
 		m, _, err := t.evaluate(ctx, t.theta, Validation)
 		if err != nil {
 			<-next
@@ -524,9 +592,9 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	t.ahead = <-next
 	t.seconds.Selection += time.Since(start).Seconds()
 	report.Seconds = t.seconds
-	t.seconds, t.selection = Seconds{}, nil
+	t.seconds, t.selection, t.chosen = Seconds{}, nil, nil
 	t.state.Epoch++
-	t.state.Step, t.state.LossSum, t.state.LossUnits = 0, 0, 0
+	t.state.Step, t.state.LossSum, t.state.LossUnits, t.state.Forwarded = 0, 0, 0, false
 	return report, nil
 }
 

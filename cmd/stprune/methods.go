@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/stprune/workbench/stprune/lab"
+	"github.com/stprune/workbench/stprune/method"
+)
+
+// methodsCmd lists the pruning methods, or shows one.
+type methodsCmd struct {
+	Name string `arg:"" optional:"" help:"Method to show in full. Without one, all are listed."`
+	JSON bool   `help:"Print JSON."`
+}
+
+// methodJSON is a method as the command prints it.
+type methodJSON struct {
+	Name    string       `json:"name"`
+	Kind    method.Kind  `json:"kind"`
+	Paper   string       `json:"paper"`
+	Rule    string       `json:"rule"`
+	Cost    string       `json:"cost"`
+	Differs string       `json:"differs"`
+	Exact   bool         `json:"exact"`
+	Needs   []string     `json:"needs"`
+	Options []optionJSON `json:"options"`
+}
+
+type optionJSON struct {
+	Key     string    `json:"key"`
+	Default any       `json:"default"`
+	Doc     string    `json:"doc"`
+	Range   []float64 `json:"range,omitempty"` // of numbers: smallest and largest
+	Choices []string  `json:"choices,omitempty"`
+}
+
+func describeMethod(m method.Method) methodJSON {
+	d := methodJSON{Name: m.Name, Kind: m.Kind, Paper: m.Paper, Rule: m.Rule, Cost: m.Cost, Differs: m.Differs,
+		Exact: m.Exact, Needs: m.Needs.Names(), Options: []optionJSON{}}
+	for _, o := range m.Options {
+		described := optionJSON{Key: o.Key, Default: o.Default, Doc: o.Doc, Choices: o.Choices}
+		if o.Low != o.High {
+			described.Range = []float64{o.Low, o.High}
+		}
+		d.Options = append(d.Options, described)
+	}
+	return d
+}
+
+func (c *methodsCmd) Run() error {
+	if c.Name != "" {
+		m, err := method.ByName(c.Name)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(os.Stdout, describeMethod(m))
+		}
+		return printMethod(os.Stdout, describeMethod(m))
+	}
+	if c.JSON {
+		var all []methodJSON
+		for _, m := range method.All() {
+			all = append(all, describeMethod(m))
+		}
+		return printJSON(os.Stdout, all)
+	}
+	table := lab.Methods()
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{table.Columns}, table.Rows...) {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
+}
+
+// printMethod writes a method's card for people to read.
+func printMethod(w io.Writer, m methodJSON) error {
+	exact := "no: epochs differ from the scheduled number of units"
+	if m.Exact {
+		exact = "yes: pruned epochs visit exactly the scheduled number of units"
+	}
+	needs := "nothing but the statistics of visited units"
+	if len(m.Needs) > 0 {
+		needs = strings.Join(m.Needs, ", ")
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "method\t%s\nkind\t%s\npaper\t%s\nrule\t%s\ncost\t%s\ndiffers\t%s\nexact\t%s\nneeds\t%s\n",
+		m.Name, m.Kind, m.Paper, m.Rule, m.Cost, m.Differs, exact, needs)
+	if err := t.Flush(); err != nil || len(m.Options) == 0 {
+		return err
+	}
+	fmt.Fprintln(w, "\noptions, set by --set prune.options.KEY=VALUE")
+	for _, o := range m.Options {
+		values := strings.Join(o.Choices, ", ")
+		if len(o.Range) > 0 {
+			values = fmt.Sprintf("%v to %v", o.Range[0], o.Range[1])
+		}
+		fmt.Fprintf(t, "%s\t%v\t%s\t%s\n", o.Key, o.Default, values, o.Doc)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stprune/workbench/stprune/method"
+)
+
+func TestMethods(t *testing.T) {
+	table := output(t, 0, "methods")
+	var all []methodJSON
+	if err := json.Unmarshal([]byte(output(t, 0, "methods", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range all {
+		names = append(names, d.Name)
+		card := output(t, 0, "methods", d.Name)
+		for _, want := range []string{d.Name, d.Paper, d.Rule, d.Cost, d.Differs} {
+			if want == "" || !strings.Contains(card, want) {
+				t.Errorf("%s: %q is not in\n%s", d.Name, want, card)
+			}
+		}
+		if !strings.Contains(table, d.Name) || !strings.Contains(table, d.Paper) {
+			t.Errorf("%s is not in\n%s", d.Name, table)
+		}
+		var one methodJSON
+		if err := json.Unmarshal([]byte(output(t, 0, "methods", d.Name, "--json")), &one); err != nil || one.Rule != d.Rule {
+			t.Errorf("%s by itself is %+v, %v", d.Name, one, err)
+		}
+	}
+	if !slices.Equal(names, method.Names()) {
+		t.Errorf("listed are %v, want %v", names, method.Names())
+	}
+	if out := output(t, exitFailure, "methods", "magic"); !strings.Contains(out, "st-prune") {
+		t.Errorf("an unknown method is answered by %q", out)
+	}
+}
+
+func TestMethodCardShowsOptions(t *testing.T) {
+	m := method.Method{Name: "m", Needs: method.Needs{Loss: true, Checkpoints: true}, Options: []method.Option{
+		{Key: "share", Default: 0.25, Doc: "of something", Low: 0, High: 1},
+		{Key: "rule", Default: "argmin", Doc: "which end", Choices: []string{"argmin", "argmax"}},
+		{Key: "weights", Default: true, Doc: "or none"},
+	}}
+	var card bytes.Buffer
+	if err := printMethod(&card, describeMethod(m)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"no: epochs", "loss, checkpoints", "share    0.25    0 to 1          of something", "argmin, argmax", "weights  true"} {
+		if !strings.Contains(card.String(), want) {
+			t.Errorf("%q is not in\n%s", want, card.String())
+		}
+	}
+}

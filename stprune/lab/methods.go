@@ -1,0 +1,27 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stprune/workbench/figures"
+	"github.com/stprune/workbench/stprune/method"
+)
+
+// Methods lists the pruning methods: when each chooses, whether its epochs visit exactly the scheduled number of units, what it
+// must be told besides the statistics of units it has visited, and its options with their defaults.
+func Methods() *figures.Table {
+	t := &figures.Table{Caption: "Pruning methods.", Columns: []string{"method", "kind", "exact", "needs", "options", "paper"}}
+	for _, m := range method.All() {
+		exact := "no"
+		if m.Exact {
+			exact = "yes"
+		}
+		var options []string
+		for _, o := range m.Options {
+			options = append(options, fmt.Sprint(o.Key, " ", o.Default))
+		}
+		t.Rows = append(t.Rows, []string{m.Name, string(m.Kind), exact, strings.Join(m.Needs.Names(), ", "), strings.Join(options, ", "), m.Paper})
+	}
+	return t
+}
