@@ -17,7 +17,7 @@ type random struct {
 }
 
 func (p *random) Plan(epoch int) (Selection, error) {
-	if err := p.checkEpoch(epoch); err != nil {
+	if err := p.CheckEpoch(epoch); err != nil {
 		return Selection{}, err
 	}
 	if p.Full(epoch) {

@@ -168,8 +168,8 @@ func (s Schedule) TotalSteps(batch int) int {
 	return total
 }
 
-// checkEpoch refuses epochs outside the run.
-func (s Schedule) checkEpoch(epoch int) error {
+// CheckEpoch refuses epochs outside the run.
+func (s Schedule) CheckEpoch(epoch int) error {
 	if epoch < 0 || epoch >= s.epochs {
 		return fmt.Errorf("prune: epoch %d is outside the schedule's %d epochs (0 to %d); raise epochs", epoch, s.epochs, s.epochs-1)
 	}

@@ -123,31 +123,17 @@ func (m *memory) perUnit() []float32 {
 	return out
 }
 
-// mean of the scores of visited cells; 1 when there are none.
-func (m *memory) mean() float32 {
-	sum, seen := 0.0, 0
-	for _, s := range m.score {
-		if s != never {
-			sum += float64(s)
-			seen++
-		}
-	}
-	if seen == 0 {
-		return 1
-	}
-	return float32(sum / float64(seen))
-}
-
 // stationarity of units by the change of their scores.
 func (m *memory) stationarity() func(id int32) float32 {
 	z := learningStationarity(m.change)
 	return func(id int32) float32 { return z(int32(m.of(id))) }
 }
 
-// spread returns the coefficient of variation of the scores of visited units, and the number of units never visited.
-func (m *memory) spread() (cv float64, unseen int) {
+// Spread is the coefficient of variation of the scores of visited units, and the number of units never visited, whose score
+// is +Inf.
+func Spread(score []float32) (cv float64, unseen int) {
 	var sum, squares float64
-	for _, s := range m.score {
+	for _, s := range score {
 		if s == never {
 			unseen++
 			continue
@@ -155,7 +141,7 @@ func (m *memory) spread() (cv float64, unseen int) {
 		sum += float64(s)
 		squares += float64(s) * float64(s)
 	}
-	seen := float64(len(m.score) - unseen)
+	seen := float64(len(score) - unseen)
 	if mean := sum / seen; mean != 0 && seen > 0 {
 		cv = math.Sqrt(max(0, squares/seen-mean*mean)) / math.Abs(mean)
 	}

@@ -27,17 +27,17 @@ func (c Config) Draw() Selector {
 
 // uniform draws k of n units with π = k/n: simple random sampling without replacement, or systematic sampling along the ids.
 func uniform(r *rand.Rand, n, k int, inTime bool) ([]int32, []float32) {
-	ids := make([]int32, 0, k)
-	if inTime {
-		// Points start + j·n cut the line [0, nk) into k parts; unit i owns [ik, (i+1)k). Whole numbers keep k exact.
-		start := r.Int64N(int64(n))
-		for j := range int64(k) {
-			ids = append(ids, int32((start+j*int64(n))/int64(k)))
-		}
-	} else {
-		ids = subset(r, n, k).appendTo(ids)
+	prob := filled(k, float32(float64(k)/float64(n)))
+	if !inTime {
+		return Sample(r, n, k), prob
 	}
-	return ids, filled(k, float32(float64(k)/float64(n)))
+	// Points start + j·n cut the line [0, nk) into k parts; unit i owns [ik, (i+1)k). Whole numbers keep k exact.
+	start := r.Int64N(int64(n))
+	ids := make([]int32, 0, k)
+	for j := range int64(k) {
+		ids = append(ids, int32((start+j*int64(n))/int64(k)))
+	}
+	return ids, prob
 }
 
 // topRest takes the a = round(αk) highest scores surely and k − a of the others uniformly: π = 1 and q = (k−a)/(n−a). Units
@@ -246,6 +246,9 @@ func positiveFirst(r *rand.Rand, x []float32, positive, k int) ([]int32, []float
 	}
 	return ids, prob
 }
+
+// Sample draws k of n units uniformly without replacement, 0 ≤ k ≤ n; ids ascend.
+func Sample(r *rand.Rand, n, k int) []int32 { return subset(r, n, k).appendTo(make([]int32, 0, k)) }
 
 // subset draws k of n places uniformly without replacement, 0 ≤ k ≤ n (Floyd's algorithm, on the smaller side).
 func subset(r *rand.Rand, n, k int) bitset {

@@ -1,7 +1,6 @@
 package stprune
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 )
@@ -14,6 +13,7 @@ type options struct {
 	stationarity func(id int32) float32
 	groups       []int
 	perWindow    int
+	name         string
 }
 
 // WithScore replaces Config.Score by a function of one row of statistics [NumStats]. It must return finite numbers, not
@@ -39,6 +39,11 @@ func WithPerWindow(n int) Option {
 	return func(o *options) { o.perWindow = n }
 }
 
+// WithName is the name in the saved state of a method that is built on this one. Default "st-prune".
+func WithName(name string) Option {
+	return func(o *options) { o.name = name }
+}
+
 // New returns the method "st-prune", our reconstruction (see the package comment), over n units with ids 0..n−1. The pruner
 // is a [Scored].
 //
@@ -51,7 +56,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := options{score: c.scoreFunc(), perWindow: 1}
+	o := options{score: c.scoreFunc(), perWindow: 1, name: "st-prune"}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -61,20 +66,17 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if c.Stationarity == "data" && o.stationarity == nil {
 		return nil, fmt.Errorf(`prune: stationarity is "data", but no values were given; pass WithStationarity, or set it to "learning" or "none"`)
 	}
-	total := 0
-	for _, size := range o.groups {
-		total += size
-	}
-	if len(o.groups) > 0 && total != n {
-		return nil, fmt.Errorf("prune: groups of %v units make %d; there are %d units", o.groups, total, n)
+	if err := CheckGroups(n, o.groups); err != nil {
+		return nil, err
 	}
 	if o.perWindow < 1 || n%o.perWindow != 0 {
 		return nil, fmt.Errorf("prune: %d units do not make whole windows of %d; mend WithPerWindow", n, o.perWindow)
 	}
 	cells := cells{n, o.perWindow, c.Share}
-	sized := c.Selector == "pps" || c.Selector == "gumbel" || c.Selector == "even"
-	p := &stPrune{
+	sized := c.Selector == "pps" || c.Selector == "gumbel"
+	return &stPrune{
 		Schedule:     schedule,
+		name:         o.name,
 		seed:         c.Seed,
 		memory:       newMemory(cells, o.score, c.Beta, sized, c.Stationarity == "learning"),
 		unseen:       c.Unseen,
@@ -83,16 +85,12 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 		stationarity: c.Stationarity,
 		known:        o.stationarity,
 		groups:       o.groups,
-	}
-	if c.Selector == "even" {
-		p.even = newEven(n, o.perWindow, c.Gamma, Stream(c.Seed, "credit", 0))
-		p.selector = p.even.draw
-	}
-	return p, nil
+	}, nil
 }
 
 type stPrune struct {
 	Schedule
+	name         string
 	seed         uint64
 	memory       *memory
 	unseen       string
@@ -101,19 +99,15 @@ type stPrune struct {
 	stationarity string
 	known        func(id int32) float32 // z given beforehand, for "data"
 	groups       []int                  // sizes; scores are comparable within one
-	even         *even                  // nil with other selectors
 }
 
 func (p *stPrune) Plan(epoch int) (Selection, error) {
-	if err := p.checkEpoch(epoch); err != nil {
+	if err := p.CheckEpoch(epoch); err != nil {
 		return Selection{}, err
 	}
 	var s Selection
 	if p.Full(epoch) {
 		s = Everything(p.n)
-		if p.even != nil {
-			p.even.next = nil
-		}
 	} else {
 		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), p.sizes(), p.Keep(epoch))
 		var z func(id int32) float32
@@ -127,27 +121,53 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 			return Selection{}, err
 		}
 	}
-	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = p.memory.spread()
+	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = Spread(p.memory.score)
 	return s, nil
 }
 
 // sizes are the scores [n] as the selector takes them.
 func (p *stPrune) sizes() []float32 {
-	score := p.memory.perUnit()
-	if p.unseen == "mean" {
-		mean := p.memory.mean()
-		score = slices.Clone(score)
-		for i, s := range score {
-			if s == never {
-				score[i] = mean
-			}
+	score := Standardised(p.memory.perUnit(), p.groups)
+	if p.unseen != "mean" {
+		return score
+	}
+	sum, seen := 0.0, 0
+	for _, s := range score {
+		if s != never {
+			sum += float64(s)
+			seen++
 		}
 	}
-	return standardised(score, p.groups)
+	mean := float32(1)
+	if seen > 0 {
+		mean = float32(sum / float64(seen))
+	}
+	score = slices.Clone(score)
+	for i, s := range score {
+		if s == never {
+			score[i] = mean
+		}
+	}
+	return score
 }
 
-// standardised divides scores by the mean of their group.
-func standardised(score []float32, groups []int) []float32 {
+// CheckGroups refuses groups that are empty or don't make n units together; no groups are fine.
+func CheckGroups(n int, sizes []int) error {
+	total := 0
+	for _, size := range sizes {
+		if size < 1 {
+			return fmt.Errorf("prune: group of %d units; leave empty groups out", size)
+		}
+		total += size
+	}
+	if len(sizes) > 0 && total != n {
+		return fmt.Errorf("prune: groups of %v units make %d; there are %d units", sizes, total, n)
+	}
+	return nil
+}
+
+// Standardised divides scores [n] by the mean score of their group; +Inf stays. With fewer than two groups it returns score itself.
+func Standardised(score []float32, groups []int) []float32 {
 	if len(groups) < 2 {
 		return score
 	}
@@ -171,49 +191,16 @@ func standardised(score []float32, groups []int) []float32 {
 	return out
 }
 
-func (p *stPrune) Observe(ids []int32, stats Stats) error {
-	if err := p.memory.observe(ids, stats); err != nil {
-		return err
-	}
-	if p.even != nil {
-		p.even.begin()
-	}
-	return nil
-}
+func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.observe(ids, stats) }
 
 func (p *stPrune) Scores() []float32 { return p.memory.perUnit() }
 
 func (p *stPrune) MarshalBinary() ([]byte, error) {
-	memory := EncodeState("st-prune", len(p.memory.score), p.columns()...)
-	if p.even == nil {
-		return memory, nil
-	}
-	credits := [][]float32{p.even.credit}
-	if p.even.next != nil {
-		credits = append(credits, p.even.next)
-	}
-	state := binary.LittleEndian.AppendUint64(nil, uint64(len(memory)))
-	return append(append(state, memory...), EncodeState("st-prune even", p.n, credits...)...), nil
+	return EncodeState(p.name, len(p.memory.score), p.columns()...), nil
 }
 
 func (p *stPrune) UnmarshalBinary(data []byte) error {
-	var credits [][]float32
-	if p.even != nil {
-		size := uint64(0)
-		if len(data) >= 8 {
-			size, data = binary.LittleEndian.Uint64(data), data[8:]
-		}
-		rest := data
-		data = data[:min(size, uint64(len(data)))]
-		rest = rest[len(data):]
-		var err error
-		if credits, err = DecodeState(rest, "st-prune even", p.n, 1); err != nil {
-			if credits, err = DecodeState(rest, "st-prune even", p.n, 2); err != nil {
-				return err
-			}
-		}
-	}
-	columns, err := DecodeState(data, "st-prune", len(p.memory.score), len(p.columns()))
+	columns, err := DecodeState(data, p.name, len(p.memory.score), len(p.columns()))
 	if err != nil {
 		return err
 	}
@@ -222,10 +209,6 @@ func (p *stPrune) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	p.memory.score, p.memory.change = columns[0], columns[1]
-	if p.even != nil {
-		credits = append(credits, nil)
-		p.even.credit, p.even.next = credits[0], credits[1]
-	}
 	return nil
 }
 

@@ -2,19 +2,24 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/stprune/workbench/figures"
 	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/bench"
+	"github.com/stprune/workbench/stprune/method"
 	runs "github.com/stprune/workbench/stprune/run"
 )
 
 // benchCmd measures speed.
 type benchCmd struct {
-	Step benchStepCmd `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
+	Step   benchStepCmd   `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
+	Select benchSelectCmd `cmd:"" help:"Time one choice of each pruning method on made-up observations."`
 }
 
 type benchStepCmd struct {
@@ -60,5 +65,58 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 		fmt.Printf("products %.1f GFLOP/s\n", r.GFLOPs)
 	}
 	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), runs.PeakMemory()>>20)
+	return nil
+}
+
+type benchSelectCmd struct {
+	Method     []string      `placeholder:"NAME" help:"Methods, separated by commas. Default: all."`
+	Units      []int         `default:"1000,10000,100000,1000000" help:"Numbers n of units."`
+	Rho        float64       `default:"0.1" help:"Retention."`
+	Features   int           `default:"64" help:"Width of features."`
+	Gradients  int           `default:"256" help:"Width of last-layer gradients."`
+	Horizon    int           `default:"12" help:"Forecast and input steps."`
+	Validation int           `default:"1000" help:"Validation windows."`
+	Limit      time.Duration `default:"30s" help:"Give up choices that take longer, and larger ones of the same method."`
+	JSON       bool          `help:"Print JSON, an object per choice."`
+}
+
+func (c *benchSelectCmd) Help() string {
+	return "Seconds and bytes are those of one choice: training a scoring model, which static methods need first, is no part of them."
+}
+
+func (c *benchSelectCmd) Run(ctx context.Context) error {
+	names := c.Method
+	if len(names) == 0 {
+		names = method.Names()
+	}
+	slices.Sort(c.Units)
+	t := figures.Table{Columns: []string{"method", "units", "kept", "seconds", "MB allocated", "MB of scoring"}}
+	lines := json.NewEncoder(os.Stdout)
+	var problems []string
+	for _, name := range names {
+		for _, n := range c.Units {
+			r, err := bench.Select{
+				Method: name, Units: n, Rho: c.Rho, Features: c.Features, Gradients: c.Gradients, Horizon: c.Horizon, Validation: c.Validation, Limit: c.Limit,
+			}.Run(ctx)
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				_ = lines.Encode(r) // a closed pipe ends the program anyway
+			}
+			if r.Problem != "" {
+				problems = append(problems, fmt.Sprintf("%s, %d units: %s", name, n, r.Problem))
+				break // larger ones don't fit either
+			}
+			mb := func(bytes uint64) string { return fmt.Sprintf("%.1f", float64(bytes)/1e6) }
+			t.Rows = append(t.Rows, []string{name, fmt.Sprint(n), fmt.Sprint(r.Kept), fmt.Sprintf("%.3g", r.Seconds), mb(r.Allocated), mb(r.Probe)})
+		}
+	}
+	if !c.JSON {
+		fmt.Print(t.Text())
+		for _, p := range problems {
+			fmt.Println(p)
+		}
+	}
 	return nil
 }

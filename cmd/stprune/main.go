@@ -20,7 +20,9 @@ type app struct {
 	Train    trainCmd    `cmd:"" help:"Ask for a run: train it, resume it, or show it when it is finished."`
 	Data     dataCmd     `cmd:"" help:"Import, list, show, download, make and verify data sets."`
 	Evaluate evaluateCmd `cmd:"" help:"Measure a finished run, also on data it was not trained on."`
+	Diagnose diagnoseCmd `cmd:"" help:"Ask stored runs what their selections did: what was kept, gradient bias, errors of sub-groups, stability of scores."`
 	Naive    naiveCmd    `cmd:"" help:"Measure the forecasts that need no training: last value, last day, last week, time of the week."`
+	Compare  compareCmd  `cmd:"" help:"Train methods beside each other and their controls, and say what the results prove."`
 	Runs     runsCmd     `cmd:"" help:"List, show and remove runs."`
 	Presets  presetsCmd  `cmd:"" help:"List the settings with which the references train."`
 	Parity   parityCmd   `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`

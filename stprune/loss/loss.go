@@ -3,8 +3,6 @@
 package loss
 
 import (
-	"math"
-
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/stprune/workbench/datasets"
@@ -53,18 +51,24 @@ type Reduction struct {
 // Loss is the weighted masked MAE (or Huber loss) of a batch, in raw units. Pooled (the default), it is Σ w·|e| / Σ w·m over all entries: the
 // references' masked MAE when all weights are 1, and the same number whether a window comes whole or as N pairs.
 func (r Reduction) Loss(e Residuals, weights *node) *node {
+	sum, divisor := r.Terms(e, weights)
+	return graph.Div(sum, graph.MaxScalar(divisor, 1e-8))
+}
+
+// Terms are the loss's numerator and its divisor. Both add up over batches, so that a loss over more units than fit one batch
+// can be taken apart.
+func (r Reduction) Terms(e Residuals, weights *node) (sum, divisor *node) {
 	used := graph.ConvertDType(graph.GreaterThan(weights, graph.ZerosLike(weights)), weights.DType())
 	part, share := r.total(e)
 	if r.BySample {
 		part = graph.Div(part, graph.MaxScalar(share, 1))
 		share = graph.MinScalar(share, 1) // a sample without any measured target does not count
 	}
-	divisor := weights
+	counted := weights
 	if r.PerBatch {
-		divisor = used
+		counted = used
 	}
-	return graph.Div(graph.ReduceAllSum(graph.Mul(weights, part)),
-		graph.MaxScalar(graph.ReduceAllSum(graph.Mul(divisor, share)), 1e-8))
+	return graph.ReduceAllSum(graph.Mul(weights, part)), graph.ReduceAllSum(graph.Mul(counted, share))
 }
 
 // total is the sum of the entries' losses per sample, and their number [B].
@@ -89,7 +93,8 @@ func (r Reduction) total(e Residuals) (sum, count *node) {
 func (e Residuals) Level() *node { return graph.Div(e.Sum, graph.MaxScalar(e.Count, 1)) }
 
 // Stats reduces the residuals to the numbers that the scores are made of [B, stprune.NumStats], z-scored units
-// (method: complexity score). laplacian [N,N] is optional.
+// (method: complexity score). laplacian [N,N], the normalised one of the undirected graph, is optional; an isolated node has no
+// neighbours to differ from and counts with its own mean error.
 func (e Residuals) Stats(laplacian *node) *node {
 	abs := graph.DivScalar(e.Abs, e.std)
 	means := func(axis int) (mean, valid *node) { // [B,·]
@@ -158,29 +163,4 @@ func (e Residuals) Sums(weights *node) *node {
 		columns[i] = graph.ReduceSum(x, 0, 2)
 	}
 	return graph.Stack(columns[:], -1)
-}
-
-// NormalisedLaplacian is I − D^(−1/2) W D^(−1/2) of the symmetrised weights [N,N]; isolated nodes get a row of 0.
-func NormalisedLaplacian(g *datasets.Graph) []float32 {
-	n, w := g.N, g.Dense()
-	sym := func(i, j int) float64 { return (float64(w[i*n+j]) + float64(w[j*n+i])) / 2 }
-	degree := make([]float64, n)
-	for i := range n {
-		for j := range n {
-			degree[i] += sym(i, j)
-		}
-	}
-	out := make([]float32, n*n)
-	for i := range n {
-		for j := range n {
-			if degree[i] > 0 && degree[j] > 0 {
-				v := -sym(i, j) / math.Sqrt(degree[i]*degree[j])
-				if i == j {
-					v++
-				}
-				out[i*n+j] = float32(v)
-			}
-		}
-	}
-	return out
 }

@@ -6,7 +6,9 @@
 package method
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -47,12 +49,12 @@ type Needs struct {
 	Forward      bool // forward passes of units it doesn't train on, see [stprune.Forwarder]
 
 	// What it needs of a [Probe]; a static method has at least one of them, unless it looks at ids only.
-	Loss, Error, Trajectory, Features, Gradients, Forecasts, Checkpoints, Validation, Inputs bool
+	Loss, Error, Norms, Trajectory, Features, Gradients, Forecasts, Checkpoints, Validation, Inputs bool
 }
 
 // Probed tells whether a scoring model must be trained.
 func (n Needs) Probed() bool {
-	return n.Loss || n.Error || n.Trajectory || n.Features || n.Gradients || n.Forecasts || n.Checkpoints || n.Validation || n.Inputs
+	return n.Loss || n.Error || n.Norms || n.Trajectory || n.Features || n.Gradients || n.Forecasts || n.Checkpoints || n.Validation || n.Inputs
 }
 
 // Setup is what a method is made from.
@@ -68,6 +70,10 @@ type Setup struct {
 	Stationarity func(id int32) float32 // z in [0,1] of a unit; nil when not asked for
 	Probe        func() (*Probe, error) // trains the scoring model and measures; called at most once, and not when a state is restored
 	Target       int                    // units of a training batch in pruned epochs, for methods that choose within batches; at least 1
+
+	Context context.Context // ends a static method's choice, which can take long; nil: nothing does
+
+	random *rand.Rand // of a static method's choice
 }
 
 // Option is a setting of one method.
@@ -82,7 +88,39 @@ type Option struct {
 
 // All lists the methods in the order of the documentation.
 func All() []Method {
-	return []Method{full, random, stPrune}
+	return []Method{
+		full,
+		random,
+		stPrune,
+		softRandom,
+		epsilonGreedy,
+		ucb,
+		infoBatch,
+		seta,
+		ies,
+		bls,
+		orderDP,
+		rcap,
+		divBS,
+
+		hardRandom,
+		first,
+		herding,
+		kCenter,
+		contextualDiversity,
+		forgetting,
+		grand,
+		el2n,
+		craig,
+		glister,
+		gradMatch,
+		cal,
+		moderate,
+		ccs,
+		moso,
+		tdds,
+		dp,
+	}
 }
 
 // Names of all methods, in order.
@@ -181,6 +219,9 @@ func (m Method) Make(s Setup) (stprune.Pruner, error) {
 	}
 	s.Options = options
 	s.PerWindow, s.Target = max(1, s.PerWindow), max(1, s.Target)
+	if s.Context == nil {
+		s.Context = context.Background()
+	}
 	return m.New(s)
 }
 

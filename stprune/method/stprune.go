@@ -11,13 +11,18 @@ var stPrune = Method{
 	Exact:   true,
 	Needs:   Needs{Graph: true, Stationarity: true},
 	New: func(s Setup) (stprune.Pruner, error) {
-		options := []stprune.Option{stprune.WithPerWindow(s.PerWindow)}
-		if s.Stationarity != nil {
-			options = append(options, stprune.WithStationarity(s.Stationarity))
-		}
-		if len(s.Groups) > 0 {
-			options = append(options, stprune.WithGroups(s.Groups...))
-		}
-		return stprune.New(s.Units, s.Config, options...)
+		return stprune.New(s.Units, s.Config, coreOptions(s)...)
 	},
+}
+
+// coreOptions is what the setup gives st-prune beyond its settings.
+func coreOptions(s Setup) []stprune.Option {
+	options := []stprune.Option{stprune.WithPerWindow(s.PerWindow)}
+	if s.Stationarity != nil {
+		options = append(options, stprune.WithStationarity(s.Stationarity))
+	}
+	if len(s.Groups) > 0 {
+		options = append(options, stprune.WithGroups(s.Groups...))
+	}
+	return options
 }

@@ -34,7 +34,8 @@ func TestAgreesWithReferences(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, f := range []string{"graph", "gwnet_c2", "gwnet_c3", "opencity_12", "opencity_288", "opencity_48", "staeformer", "stid", "optim_units", "muon_ns", "metrics", "windows"} {
+			for _, f := range []string{"graph", "gwnet_c2", "gwnet_c3", "opencity_12", "opencity_288", "opencity_48", "staeformer", "stid", "optim_units", "muon_ns", "metrics", "windows",
+				"infobatch_a", "infobatch_b", "infobatch_c", "seta_a", "seta_b", "divbs"} {
 				if checked[f] == 0 {
 					t.Errorf("%s: no array was compared", f)
 				}
@@ -53,6 +54,9 @@ func TestFindsDifferences(t *testing.T) {
 	for name, change := range map[string]func(map[string]any){
 		"out of tolerance": func(d map[string]any) {
 			d["arrays"].(map[string]any)["out_eval"].(map[string]any)["suggested_abs_tol"] = 1e-12
+		},
+		"out of tolerance in float64": func(d map[string]any) {
+			d["arrays"].(map[string]any)["out_eval"].(map[string]any)["f32_f64_max_abs_diff"] = 0
 		},
 		"unknown model": func(d map[string]any) { d["model"] = "Oracle" },
 		"other sizes":   func(d map[string]any) { d["config"].(map[string]any)["num_nodes"] = 6 },

@@ -405,6 +405,14 @@ func (s Spec) meaning() Spec {
 	if o.Name == "adam" || o.Name == "adamw" {
 		o.Momentum, o.Nesterov = 0, false
 	}
+	if o.Name == "rmsprop" {
+		o.AuxLR, o.Beta1, o.Beta2, o.Nesterov = 0, 0, 0, false
+	} else {
+		o.Alpha = 0
+	}
+	if o.Name != "muon" || o.NSDType == optim.Float32 {
+		o.NSDType = ""
+	}
 	h := &s.Schedule
 	if h.Kind == "" {
 		h.Kind = "constant"
@@ -453,7 +461,10 @@ func effective(name string, c stprune.Config) stprune.Config {
 	switch {
 	case err != nil || name == "full":
 		return stprune.Config{}
-	case name == "st-prune":
+	case name == "st-prune" || name == "bls":
+		if name == "bls" { // has a score of its own
+			c.Score, c.Beta, c.Share, c.Unseen = "", 0, 0, ""
+		}
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
 		}
@@ -463,7 +474,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 		if c.Selector != "top+rest" {
 			c.Alpha = 0
 		}
-		if c.Selector != "pps" && c.Selector != "gumbel" && c.Selector != "even" {
+		if c.Selector != "pps" && c.Selector != "gumbel" {
 			c.Gamma = 0
 		}
 		if c.Kappa == 0 { // all weights are 1
@@ -488,7 +499,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 }
 
 // formatVersion is part of every id. Raise it when equal specs no longer give equal results.
-const formatVersion = 1
+const formatVersion = 2
 
 // ID identifies the run of this spec on data with the given content hash ([datasets.Series.Hash]; of several data sets, see [Do], joined): 16 hexadecimal digits.
 // Specs of equal meaning have equal ids. Backend "auto" must have been replaced by what it stands for.

@@ -1,0 +1,369 @@
+package compare
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/stprune/workbench/datasets"
+	"github.com/stprune/workbench/stprune/accel"
+	"github.com/stprune/workbench/stprune/method"
+	"github.com/stprune/workbench/stprune/run"
+)
+
+// Options say where runs are, and who is told how they go on; the zero value is usable. Store and Series are as in [run.Options].
+type Options struct {
+	Store  *run.Store
+	Series func(ctx context.Context, name string) (*datasets.Series, error)
+	// Backend gives the backend of that name and keeps it open. Default: [accel.Open], once for all runs, and closed after them.
+	Backend func(ctx context.Context, name string) (*accel.Backend, error)
+
+	Watch func(title string) run.Watcher // of each run that is trained
+	Note  func(text string)              // what befalls the comparison as a whole
+}
+
+// session is one call's work on a comparison.
+type session struct {
+	spec    Spec
+	o       Options
+	run     run.Options
+	backend *accel.Backend // opened here, when it was
+	planner *run.Planner
+	groups  []*group
+	stored  map[string]stored // what the store has, by run id
+	failed  map[string]string // why runs failed in this call, by id
+}
+
+// group is all that is compared with each other: one batch policy, one retention.
+type group struct {
+	policy string
+	rho    float64
+	rows   []*row
+}
+
+// row is one way of training, under all seeds.
+type row struct {
+	label   string
+	roles   []Role
+	method  string
+	pruner  bool // under comparison, not a control alone
+	planned plan
+	specs   []run.Spec    // one per seed; none when not known yet, or not applicable
+	ids     []string      // of specs
+	against map[Role]*row // its controls
+	reason  string        // why there are no specs
+
+	timed *timed // of the equal-seconds control
+}
+
+// plan is what a run will take.
+type plan struct {
+	epochs int
+	batch  int   // of pruned epochs
+	steps  int   // optimiser steps
+	visits int64 // windows × nodes
+}
+
+// timed is what the epochs of an equal-seconds control follow from.
+type timed struct {
+	spec   run.Spec // but for its epochs and seed
+	pruned []*row   // whose seconds it may take
+	epoch  []*row   // which show how long an epoch takes
+	suffix string   // of the label
+}
+
+func open(ctx context.Context, spec Spec, o Options) (*session, error) {
+	if err := spec.Check(); err != nil {
+		return nil, fmt.Errorf("comparison: %w", err)
+	}
+	if o.Store == nil {
+		o.Store = run.NewStore("")
+	}
+	s := &session{spec: spec, o: o, stored: map[string]stored{}, failed: map[string]string{}}
+	if s.o.Note == nil {
+		s.o.Note = func(string) {}
+	}
+	opened := map[string]*datasets.Series{}
+	s.run = run.Options{Store: o.Store, Backend: s.shared, Series: func(ctx context.Context, name string) (*datasets.Series, error) {
+		series, err := opened[name], error(nil)
+		switch {
+		case series != nil:
+		case o.Series != nil:
+			series, err = o.Series(ctx, name)
+		default:
+			var dir string
+			if dir, err = datasets.Find(name, nil); err == nil {
+				series, err = datasets.Open(dir)
+			}
+		}
+		opened[name] = series
+		return series, err
+	}}
+	if o.Backend != nil {
+		s.run.Backend = o.Backend
+	}
+	var err error
+	if s.planner, err = run.NewPlanner(ctx, spec.Base, s.run); err == nil {
+		err = s.expand()
+	}
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("comparison: %w", err)
+	}
+	return s, nil
+}
+
+// shared opens the backend once; all runs have the same.
+func (s *session) shared(ctx context.Context, name string) (*accel.Backend, error) {
+	if s.backend == nil {
+		backend, err := accel.Open(ctx, name, noteWriter(s.o.Note))
+		if err != nil {
+			return nil, err
+		}
+		s.backend = backend
+	}
+	return s.backend, nil
+}
+
+type noteWriter func(string)
+
+func (w noteWriter) Write(b []byte) (int, error) {
+	w(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func (s *session) close() { _ = s.backend.Close() } // everything is saved by then
+
+// expand lays out all rows. Those of equal-seconds controls stay without runs.
+func (s *session) expand() error {
+	for _, policy := range s.spec.BatchPolicy {
+		for _, rho := range s.spec.Rho {
+			g := &group{policy: policy, rho: rho}
+			if err := s.fill(g); err != nil {
+				return err
+			}
+			s.groups = append(s.groups, g)
+		}
+	}
+	return nil
+}
+
+func (s *session) fill(g *group) error {
+	var pruners []*row
+	for _, m := range s.spec.Methods {
+		if reason, no := notApplicable(m.Name); no {
+			g.rows = append(g.rows, &row{label: m.Label, roles: []Role{Pruner}, method: m.Name, reason: "not applicable: " + reason})
+			continue
+		}
+		r, err := s.add(g, Pruner, m.Label, s.spec.pruned(m, g.policy, g.rho, 0))
+		if err != nil {
+			return fmt.Errorf("method %s: %w", m.Label, err)
+		}
+		if slices.Contains(pruners, r) {
+			return fmt.Errorf("methods %s and %s are the same runs; leave one out", r.label, m.Label)
+		}
+		pruners = append(pruners, r)
+	}
+	for i := 0; i < len(pruners); i++ {
+		r := pruners[i]
+		r.pruner = true
+		spec := r.specs[0]
+		schedule, err := s.planner.Schedule(spec)
+		if err != nil {
+			return err
+		}
+		control := func(role Role, label string, spec run.Spec) {
+			if !s.spec.wants(role) || err != nil {
+				return
+			}
+			var c *row
+			if c, err = s.add(g, role, label, spec); err == nil && c != r {
+				r.against[role] = c
+			}
+		}
+		units, batch := float64(schedule.Units()), spec.Train.Batch
+		full, base := all(spec), all(s.spec.Base)
+		suffix := s.suffix(r, full, base)
+		control(Full, "full data", base)
+		full.Train.Epochs = nearest(float64(schedule.TotalSteps(batch)) / math.Ceil(units/float64(batch)))
+		control(EqualSteps, named(full)+suffix, full)
+		full.Train.Batch = schedule.PrunedBatch(batch)
+		full.Train.Epochs = nearest(float64(schedule.TotalVisits()) / units)
+		control(EqualVisits, named(full)+suffix, full)
+		random := s.uniform(spec)
+		as := s.suffix(r, random, s.spec.pruned(Method{Name: "random"}, g.policy, g.rho, 0))
+		control(Random, "random"+as, random)
+		if err != nil {
+			return err
+		}
+		// Random units on the common schedule are a method too, with controls of their own.
+		if c := r.against[Random]; c != nil && as == "" && !slices.Contains(pruners, c) {
+			pruners = append(pruners, c)
+		}
+		s.addTimed(g, r, full, suffix)
+	}
+	slices.SortStableFunc(g.rows, func(a, b *row) int { return a.rank() - b.rank() })
+	return nil
+}
+
+// all is the spec without pruning.
+func all(spec run.Spec) run.Spec {
+	spec.Prune.Method, spec.Prune.Options = "full", map[string]any{}
+	return spec
+}
+
+// uniform is the spec with random units in place of its method's, on the same schedule.
+func (s *session) uniform(spec run.Spec) run.Spec {
+	p := &spec.Prune
+	if m, err := method.ByName(p.Method); err == nil && m.Kind == method.Static { // which has one subset for all epochs
+		p.WarmUp, p.Delta, p.Anneal = 0, 1, "none"
+	}
+	p.Method, p.Options, p.InTime = "random", map[string]any{}, s.spec.Base.Prune.InTime
+	return spec
+}
+
+// suffix tells a method's control from the one that most methods have.
+func (s *session) suffix(r *row, control, common run.Spec) string {
+	control.Train.Seed, common.Train.Seed = 0, 0
+	if s.planner.ID(control) == s.planner.ID(common) {
+		return ""
+	}
+	return ", as " + r.label
+}
+
+// nearest is that many epochs as a whole number, at least 1.
+func nearest(epochs float64) int { return max(1, int(math.Round(epochs))) }
+
+func named(s run.Spec) string {
+	return fmt.Sprintf("full data, %d × batch %d", s.Train.Epochs, s.Train.Batch)
+}
+
+// add gives the group's row with the runs of spec, under all seeds, a role. Label is for a new one.
+func (s *session) add(g *group, role Role, label string, spec run.Spec) (*row, error) {
+	r := &row{label: label, method: spec.Prune.Method, against: map[Role]*row{}}
+	if err := s.seed(r, spec); err != nil {
+		return nil, err
+	}
+	for _, have := range g.rows {
+		if have.timed == nil && slices.Equal(have.ids, r.ids) {
+			r = have
+		}
+	}
+	if len(r.roles) == 0 {
+		g.rows = append(g.rows, r)
+	}
+	if !slices.Contains(r.roles, role) {
+		r.roles = append(r.roles, role)
+	}
+	return r, nil
+}
+
+// seed gives a row the runs of spec under all seeds.
+func (s *session) seed(r *row, spec run.Spec) error {
+	schedule, err := s.planner.Schedule(spec)
+	if err != nil {
+		return err
+	}
+	r.planned = plan{
+		epochs: spec.Train.Epochs, batch: schedule.PrunedBatch(spec.Train.Batch), steps: schedule.TotalSteps(spec.Train.Batch),
+		visits: int64(math.Round(float64(s.planner.Visits()) / float64(schedule.Units()) * float64(schedule.TotalVisits()))),
+	}
+	for _, seed := range s.spec.Seeds {
+		spec.Train.Seed = seed
+		spec.Name = fmt.Sprintf("%s, seed %d", r.label, seed)
+		r.specs, r.ids = append(r.specs, spec), append(r.ids, s.planner.ID(spec))
+	}
+	return nil
+}
+
+// addTimed lets a row's seconds count for the equal-seconds control. Methods whose control has equal settings share it.
+func (s *session) addTimed(g *group, r *row, full run.Spec, suffix string) {
+	visits := r.against[EqualVisits]
+	if !s.spec.wants(EqualSeconds) || visits == nil {
+		return
+	}
+	full.Train.Epochs = 1
+	var c *row
+	for _, have := range g.rows {
+		if have.timed != nil && s.planner.ID(have.timed.spec) == s.planner.ID(full) {
+			c = have
+		}
+	}
+	if c == nil {
+		c = &row{label: "full data, epochs by seconds" + suffix, roles: []Role{EqualSeconds}, method: "full", timed: &timed{spec: full, suffix: suffix}}
+		g.rows = append(g.rows, c)
+	}
+	c.timed.pruned = append(c.timed.pruned, r)
+	if !slices.Contains(c.timed.epoch, visits) {
+		c.timed.epoch = append(c.timed.epoch, visits)
+	}
+	r.against[EqualSeconds] = c
+}
+
+// settle gives the equal-seconds controls their runs, as far as results tell how many epochs they have.
+func (s *session) settle() error {
+	for _, g := range s.groups {
+		for _, r := range g.rows {
+			if r.timed == nil || len(r.specs) > 0 {
+				continue
+			}
+			budget, epoch := s.seconds(r.timed)
+			if budget == 0 || epoch == 0 {
+				r.reason = "known when the pruned runs and the equal-visits control have results"
+				continue
+			}
+			spec := r.timed.spec
+			spec.Train.Epochs = nearest(budget / epoch)
+			r.label, r.reason = named(spec)+r.timed.suffix, ""
+			if err := s.seed(r, spec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// seconds are the median over pruned rows of a run's mean seconds, and the median over control runs of an epoch's, both without
+// compiling; 0 without results.
+func (s *session) seconds(t *timed) (budget, epoch float64) {
+	var budgets, epochs []float64
+	for _, r := range t.pruned {
+		var each []float64
+		for _, result := range s.finished(r) {
+			each = append(each, result.Seconds.Total-result.Seconds.Compile)
+		}
+		if len(each) > 0 {
+			budgets = append(budgets, stat.Mean(each, nil))
+		}
+	}
+	for _, r := range t.epoch {
+		for _, result := range s.finished(r) {
+			epochs = append(epochs, (result.Seconds.Total-result.Seconds.Compile)/float64(result.Epochs))
+		}
+	}
+	return median(budgets), median(epochs)
+}
+
+// median is 0 without values.
+func median(x []float64) float64 {
+	if len(x) == 0 {
+		return 0
+	}
+	x = slices.Sorted(slices.Values(x))
+	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
+}
+
+// rank is a row's place in tables.
+func (r *row) rank() int {
+	place := len(controls)
+	for _, role := range r.roles {
+		if i := slices.Index(controls, role); i >= 0 {
+			place = min(place, i)
+		}
+	}
+	return place
+}

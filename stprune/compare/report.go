@@ -1,0 +1,400 @@
+package compare
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/stprune/workbench/stprune/method"
+	"github.com/stprune/workbench/stprune/run"
+	"github.com/stprune/workbench/stprune/stats"
+)
+
+// Report is what a comparison has found so far.
+type Report struct {
+	Name      string    `json:"name"`
+	Setting   string    `json:"setting"` // of the base, in words
+	Seeds     []uint64  `json:"seeds"`
+	Floor     float64   `json:"floor"` // share of the error
+	Alpha     float64   `json:"alpha"`
+	SmallestP float64   `json:"smallest_p"` // that so many seeds can give
+	Notes     []string  `json:"notes"`
+	Groups    []Group   `json:"groups"`
+	Runs      []Outcome `json:"runs"`
+	Missing   []Missing `json:"missing"`
+}
+
+// Group is all that is compared with each other: one batch policy, one retention.
+type Group struct {
+	BatchPolicy string    `json:"batch_policy"`
+	Rho         float64   `json:"rho"`
+	Cells       []Cell    `json:"cells"`   // controls first
+	Pruners     []*Versus `json:"pruners"` // each against all others; p is adjusted over one pruner's comparisons
+}
+
+// Cell is one way of training: means over its finished runs.
+type Cell struct {
+	Label  string   `json:"label"`
+	Roles  []Role   `json:"roles"`
+	Method string   `json:"method"`
+	Note   string   `json:"note,omitempty"`   // what must be said beside its numbers
+	Reason string   `json:"reason,omitempty"` // why there are no runs
+	Runs   []string `json:"runs"`             // ids of the finished ones, in the order of seeds
+
+	MAE     Spread    `json:"mae"` // test errors, mean of the horizons
+	RMSE    Spread    `json:"rmse"`
+	MAPE    Spread    `json:"mape"`
+	IQM     float64   `json:"iqm"` // interquartile mean of MAE
+	Horizon []Horizon `json:"horizon"`
+	Cost
+
+	Against []*Against `json:"against"` // its controls, when it is under comparison; p is adjusted over all that have that control
+}
+
+// Horizon is the error so many steps ahead.
+type Horizon struct {
+	Steps int    `json:"steps"`
+	MAE   Spread `json:"mae"`
+}
+
+// Spread is a mean and a standard deviation over seeds.
+type Spread struct {
+	Mean float64 `json:"mean"`
+	SD   float64 `json:"sd"` // with n − 1; 0 with one seed
+}
+
+// Cost is what a run took.
+type Cost struct {
+	Forwarded      float64 `json:"forwarded"`      // windows × nodes passed forward
+	BackPropagated float64 `json:"backpropagated"` // windows × nodes trained on
+	FullEpochs     float64 `json:"full_epochs"`    // BackPropagated in epochs of all data
+	Kept           float64 `json:"kept"`           // share of the units that pruned epochs visited; 1 without any
+	EffectiveSize  float64 `json:"effective_size"` // mean (Σw)²/Σw² of pruned epochs, or of all when none is
+	OptimiserSteps float64 `json:"optimiser_steps"`
+	Seconds        Seconds `json:"seconds"`
+}
+
+// Seconds by what they were spent on.
+type Seconds struct {
+	Compile        float64 `json:"compile"`
+	Steps          float64 `json:"steps"`
+	Selection      float64 `json:"selection"`
+	Scoring        float64 `json:"scoring"` // scoring models and forward passes
+	Evaluation     float64 `json:"evaluation"`
+	Saving         float64 `json:"saving"`
+	Total          float64 `json:"total"`
+	WithoutScoring float64 `json:"without_scoring"`
+}
+
+// fields are all numbers of a cost, in the order of costColumns.
+func (c *Cost) fields() []*float64 {
+	s := &c.Seconds
+	return []*float64{
+		&c.Forwarded, &c.BackPropagated, &c.FullEpochs, &c.Kept, &c.EffectiveSize, &c.OptimiserSteps,
+		&s.Compile, &s.Steps, &s.Selection, &s.Scoring, &s.Evaluation, &s.Saving, &s.Total, &s.WithoutScoring,
+	}
+}
+
+var costColumns = []string{
+	"forwarded", "backpropagated", "full_epochs", "kept", "effective_size", "optimiser_steps",
+	"seconds_compile", "seconds_steps", "seconds_selection", "seconds_scoring", "seconds_evaluation", "seconds_saving", "seconds_total",
+	"seconds_without_scoring",
+}
+
+// Against compares a cell with one of its controls.
+type Against struct {
+	Role  Role   `json:"role"`
+	Label string `json:"label"` // of the control
+	stats.Paired
+}
+
+// Versus compares a pruner with another one.
+type Versus struct {
+	Label string `json:"label"`
+	Other string `json:"other"`
+	stats.Paired
+}
+
+// Outcome is one run, listed once, under the first cell that asks for it.
+type Outcome struct {
+	ID          string     `json:"id"`
+	Label       string     `json:"label"`
+	Method      string     `json:"method"`
+	BatchPolicy string     `json:"batch_policy"`
+	Rho         float64    `json:"rho"`
+	Seed        uint64     `json:"seed"`
+	Status      run.Status `json:"status"`
+	Reason      string     `json:"reason,omitempty"` // why it has no result
+
+	Epochs     int     `json:"epochs"`
+	BestEpoch  int     `json:"best_epoch"`
+	Validation float64 `json:"validation_mae"`
+	MAE        float64 `json:"mae"`
+	RMSE       float64 `json:"rmse"`
+	MAPE       float64 `json:"mape"`
+	MAE3       float64 `json:"mae_3"` // 0 when the forecast is shorter
+	MAE6       float64 `json:"mae_6"`
+	MAE12      float64 `json:"mae_12"`
+	Cost
+
+	Backend  string `json:"backend"`
+	CPU      string `json:"cpu"`
+	Revision string `json:"revision"`
+}
+
+// Missing is a run, or a whole row, without results.
+type Missing struct {
+	BatchPolicy string  `json:"batch_policy"`
+	Rho         float64 `json:"rho"`
+	Label       string  `json:"label"`
+	Seed        uint64  `json:"seed,omitempty"` // 0: all
+	ID          string  `json:"id,omitempty"`
+	Reason      string  `json:"reason"`
+}
+
+// horizons are the steps ahead that reports show, as far as a forecast has them.
+var horizons = []int{3, 6, 12}
+
+func (s *session) report() (*Report, error) {
+	rep := &Report{
+		Name: s.spec.Name, Setting: setting(s.spec), Seeds: s.spec.Seeds, Floor: s.spec.Floor, Alpha: stats.Alpha,
+		SmallestP: stats.SmallestP(len(s.spec.Seeds)), Notes: s.notes(), Runs: []Outcome{}, Missing: []Missing{},
+	}
+	listed := map[string]bool{}
+	for _, g := range s.groups {
+		policy := s.spec.policy(g.policy)
+		out := Group{BatchPolicy: policy, Rho: g.rho, Pruners: []*Versus{}}
+		for _, r := range g.rows {
+			out.Cells = append(out.Cells, s.cell(r))
+			if len(r.ids) == 0 {
+				rep.Missing = append(rep.Missing, Missing{BatchPolicy: policy, Rho: g.rho, Label: r.label, Reason: r.reason})
+			}
+			for i, id := range r.ids {
+				have := s.stored[id]
+				o := Outcome{
+					ID: id, Label: r.label, Method: r.method, BatchPolicy: policy, Rho: g.rho, Seed: s.spec.Seeds[i],
+					Status: cmp.Or(have.status, "new"), Reason: cmp.Or(s.failed[id], have.fault),
+				}
+				o.fill(have)
+				if !listed[id] {
+					listed[id] = true
+					rep.Runs = append(rep.Runs, o)
+				}
+				if have.result == nil {
+					rep.Missing = append(rep.Missing, Missing{policy, g.rho, r.label, o.Seed, id, o.Reason})
+				}
+			}
+		}
+		if err := s.judge(g, &out); err != nil {
+			return nil, err
+		}
+		rep.Groups = append(rep.Groups, out)
+	}
+	return rep, nil
+}
+
+// setting is the base in words.
+func setting(s Spec) string {
+	b := s.Base
+	schedule := cmp.Or(b.Schedule.Kind, "constant")
+	if schedule != "constant" {
+		schedule += " by " + cmp.Or(b.Schedule.By, "step")
+	}
+	steps := func(n int) string {
+		if n == 0 {
+			return "one day"
+		}
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s on %s, %s → %s steps, unit %s, %s at %g, %s, %d epochs, batch %d", b.Model.Backbone,
+		strings.Join(append([]string{b.Data.Name}, b.Data.More...), " + "), steps(b.Data.History), steps(b.Data.Horizon), b.Train.Unit, b.Optim.Name, b.Optim.LR,
+		schedule, b.Train.Epochs, b.Train.Batch)
+}
+
+// notes are what must be known beside the numbers.
+func (s *session) notes() []string {
+	notes := []string{}
+	if len(s.spec.Base.Data.More) > 0 {
+		notes = append(notes, "Errors are in units of each data set's standard deviation.")
+	}
+	for _, m := range s.spec.Methods {
+		if known, err := method.ByName(m.Name); err == nil && !known.Exact {
+			notes = append(notes, fmt.Sprintf("%s does not keep an exact number of units; its controls match what its schedule plans.", m.Label))
+		}
+	}
+	machines := map[string]bool{}
+	for _, r := range s.stored {
+		if r.result != nil {
+			machines[r.environment.Backend+" on "+r.environment.CPU] = true
+		}
+	}
+	if len(machines) > 1 {
+		notes = append(notes, "Seconds were measured on different machines and don't compare: "+strings.Join(slices.Sorted(maps.Keys(machines)), "; ")+".")
+	}
+	for _, g := range s.groups {
+		for _, r := range g.rows {
+			if r.timed != nil && len(r.specs) > 0 {
+				budget, epoch := s.seconds(r.timed)
+				notes = append(notes, fmt.Sprintf("Equal seconds, %s, retention %s: the pruned runs took %.1f s without compiling (median over methods), "+
+					"an epoch of full data with batch %d takes %.2f s; %d epochs fit.", s.spec.policy(g.policy), percent(g.rho), budget, r.planned.batch, epoch, r.planned.epochs))
+			}
+		}
+	}
+	return notes
+}
+
+// reconstruction is said wherever ST-Prune appears.
+const reconstruction = "our reconstruction"
+
+func (s *session) cell(r *row) Cell {
+	c := Cell{Label: r.label, Roles: r.roles, Method: r.method, Reason: r.reason, Runs: []string{}, Horizon: []Horizon{}, Against: []*Against{}}
+	if r.method == "st-prune" {
+		c.Note = reconstruction
+	}
+	var runs []Outcome
+	for _, id := range r.ids {
+		if have := s.stored[id]; have.result != nil {
+			one := Outcome{}
+			one.fill(have)
+			runs, c.Runs = append(runs, one), append(c.Runs, id)
+		}
+	}
+	if len(runs) == 0 {
+		return c
+	}
+	results := s.finished(r)
+	c.MAE = spread(results, func(r *run.Result) float64 { return r.Test.Mean.MAE })
+	c.RMSE = spread(results, func(r *run.Result) float64 { return r.Test.Mean.RMSE })
+	c.MAPE = spread(results, func(r *run.Result) float64 { return r.Test.Mean.MAPE })
+	c.IQM = stats.IQM(each(results, func(r *run.Result) float64 { return r.Test.Mean.MAE }))
+	for _, h := range horizons {
+		if h <= len(results[0].Test.MAE) {
+			c.Horizon = append(c.Horizon, Horizon{h, spread(results, func(r *run.Result) float64 { return r.Test.MAE[h-1] })})
+		}
+	}
+	for _, one := range runs {
+		for i, from := range one.fields() {
+			*c.fields()[i] += *from / float64(len(runs))
+		}
+	}
+	return c
+}
+
+func each[T any](all []T, of func(T) float64) []float64 {
+	values := make([]float64, len(all))
+	for i, v := range all {
+		values[i] = of(v)
+	}
+	return values
+}
+
+func spread[T any](all []T, of func(T) float64) Spread {
+	mean, sd := stat.MeanStdDev(each(all, of), nil)
+	if len(all) < 2 {
+		sd = 0
+	}
+	return Spread{mean, sd}
+}
+
+// fill takes what a run reached; nothing when it has no result.
+func (r *Outcome) fill(from stored) {
+	result := from.result
+	if result == nil {
+		return
+	}
+	at := func(h int) float64 {
+		e, err := result.Test.At(h)
+		if err != nil { // a shorter forecast
+			return 0
+		}
+		return e.MAE
+	}
+	mean := result.Test.Mean
+	r.Epochs, r.BestEpoch, r.Validation = result.Epochs, result.BestEpoch, result.Validation.Mean.MAE
+	r.MAE, r.RMSE, r.MAPE, r.MAE3, r.MAE6, r.MAE12 = mean.MAE, mean.RMSE, mean.MAPE, at(3), at(6), at(12)
+	r.Backend, r.CPU, r.Revision = from.environment.Backend, from.environment.CPU, from.environment.Revision
+
+	seconds, extra := result.Seconds, scoring(result.Seconds)
+	r.Cost = Cost{
+		Forwarded: float64(result.Visits + forwards(result)), BackPropagated: float64(result.Visits), FullEpochs: result.FullEpochs,
+		OptimiserSteps: float64(result.Steps), Kept: 1, EffectiveSize: float64(result.Units),
+		Seconds: Seconds{
+			Compile: seconds.Compile, Steps: seconds.Steps, Selection: seconds.Selection, Scoring: extra, Evaluation: seconds.Evaluation,
+			Saving: seconds.Saving, Total: seconds.Total, WithoutScoring: seconds.Total - extra,
+		},
+	}
+	pruned, kept, effective := 0, 0, 0.0
+	for _, e := range from.epochs {
+		if e.Units < result.Units {
+			pruned, kept, effective = pruned+1, kept+e.Units, effective+e.Selection.EffectiveSize
+		}
+	}
+	if pruned > 0 {
+		r.Kept, r.EffectiveSize = float64(kept)/float64(pruned)/float64(result.Units), effective/float64(pruned)
+	}
+}
+
+// judge compares each pruner of a group with its controls and with the others.
+func (s *session) judge(g *group, out *Group) error {
+	for _, role := range controls {
+		var family []*stats.Paired
+		for i, r := range g.rows {
+			control := r.against[role]
+			if control == nil {
+				continue
+			}
+			p, err := s.paired(r, control)
+			if err != nil {
+				return err
+			}
+			if p != nil {
+				a := &Against{role, control.label, *p}
+				family = append(family, &a.Paired)
+				out.Cells[i].Against = append(out.Cells[i].Against, a)
+			}
+		}
+		stats.Judge(family, s.spec.Floor)
+	}
+	for _, r := range g.rows {
+		var family []*stats.Paired
+		for _, other := range g.rows {
+			if r == other || !r.pruner || !other.pruner {
+				continue
+			}
+			p, err := s.paired(r, other)
+			if err != nil {
+				return err
+			}
+			if p != nil {
+				v := &Versus{r.label, other.label, *p}
+				family = append(family, &v.Paired)
+				out.Pruners = append(out.Pruners, v)
+			}
+		}
+		stats.Judge(family, s.spec.Floor)
+	}
+	return nil
+}
+
+// paired compares the test errors of two rows under the seeds that both have; nil when there are none.
+func (s *session) paired(r, other *row) (*stats.Paired, error) {
+	var a, b []float64
+	for i := range min(len(r.ids), len(other.ids)) {
+		x, y := s.stored[r.ids[i]].result, s.stored[other.ids[i]].result
+		if x != nil && y != nil {
+			a, b = append(a, x.Test.Mean.MAE), append(b, y.Test.Mean.MAE)
+		}
+	}
+	if len(a) == 0 {
+		return nil, nil
+	}
+	p, err := stats.Compare(a, b)
+	if err != nil {
+		return nil, fmt.Errorf("%s against %s: %w", r.label, other.label, err)
+	}
+	return &p, nil
+}

@@ -1,0 +1,268 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/stprune/workbench/stprune/run"
+)
+
+// stored is what the store has of a run.
+type stored struct {
+	status      run.Status // empty when nobody has asked for it
+	result      *run.Result
+	epochs      []run.Epoch
+	environment run.Environment
+	fault       string // why there is no result
+}
+
+// Run trains the runs of a comparison that the store lacks, one after the other, and reports all. A run that fails is reported
+// and doesn't keep the others from being trained; those that other processes are training come last. When ctx is cancelled the
+// run under way is saved; asked again, Run goes on from there.
+func Run(ctx context.Context, spec Spec, o Options) (*Report, error) {
+	s, err := open(ctx, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	for range 2 { // the equal-seconds controls after what they follow from
+		if err := s.train(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.settle(); err != nil {
+			return nil, err
+		}
+	}
+	return s.report()
+}
+
+// Collect reports what the store has. It trains nothing.
+func Collect(ctx context.Context, spec Spec, o Options) (*Report, error) {
+	s, err := look(ctx, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.report()
+}
+
+// look opens a session and reads all that is stored.
+func look(ctx context.Context, spec Spec, o Options) (*session, error) {
+	s, err := open(ctx, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	s.jobs()
+	if err := s.settle(); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.jobs()
+	return s, nil
+}
+
+// job is a run to be trained.
+type job struct {
+	spec run.Spec
+	id   string
+	plan plan
+}
+
+// jobs are the runs without a result that have not failed in this call: all methods under one seed, then under the next. It
+// reads the store for every run that is not known to be finished.
+func (s *session) jobs() []job {
+	var jobs []job
+	seen := map[string]bool{}
+	for i := range s.spec.Seeds {
+		for _, g := range s.groups {
+			for _, r := range g.rows {
+				if i >= len(r.ids) || seen[r.ids[i]] {
+					continue
+				}
+				id := r.ids[i]
+				seen[id] = true
+				if s.stored[id].result == nil {
+					s.stored[id] = s.read(id)
+				}
+				if s.stored[id].result == nil && s.failed[id] == "" {
+					jobs = append(jobs, job{r.specs[i], id, r.planned})
+				}
+			}
+		}
+	}
+	return jobs
+}
+
+func (s *session) read(id string) stored {
+	r, err := run.Open(filepath.Join(s.o.Store.Dir, id))
+	if errors.Is(err, run.ErrNoRun) {
+		return stored{fault: "not trained yet"}
+	}
+	if err != nil {
+		return stored{fault: err.Error()}
+	}
+	got := stored{status: r.Status()}
+	if got.status != run.Finished {
+		got.fault = string(got.status)
+		if f, err := r.Failure(); err == nil {
+			got.fault = fmt.Sprintf("diverged: loss %s at step %d, in epoch %d", f.Loss, f.Step, f.Epoch)
+		}
+		return got
+	}
+	result, err := r.Result()
+	if err == nil {
+		got.epochs, err = r.Epochs()
+	}
+	if err == nil {
+		got.environment, err = r.Environment()
+	}
+	if err != nil {
+		got.fault = err.Error()
+		return got
+	}
+	got.result = result
+	return got
+}
+
+// finished are the results of a row's runs that have one, in the order of seeds.
+func (s *session) finished(r *row) []*run.Result {
+	var all []*run.Result
+	for _, id := range r.ids {
+		if result := s.stored[id].result; result != nil {
+			all = append(all, result)
+		}
+	}
+	return all
+}
+
+func (s *session) train(ctx context.Context) error {
+	jobs := s.jobs()
+	for wait := false; len(jobs) > 0; wait = true {
+		var busy []job
+		for i, j := range jobs {
+			o := s.run
+			o.NoWait = !wait
+			if s.o.Watch != nil {
+				o.Watch = s.o.Watch(s.title(j, append(jobs[i:len(jobs):len(jobs)], busy...)))
+			}
+			_, err := run.Do(ctx, j.spec, o)
+			s.stored[j.id] = s.read(j.id)
+			switch {
+			case err != nil && ctx.Err() != nil:
+				done, all := s.count()
+				return fmt.Errorf("comparison: %d of %d runs are finished; asked for again, it goes on: %w", done, all, err)
+			case errors.Is(err, run.ErrBusy):
+				busy = append(busy, j)
+			case err != nil:
+				s.failed[j.id] = err.Error()
+				s.o.Note(fmt.Sprintf("%s fails, and the others go on: %v", j.spec.Name, err))
+			}
+		}
+		jobs = busy
+	}
+	return nil
+}
+
+// title says where a comparison stands: "7 of 40, about 12m0s left: st-prune, seed 3".
+func (s *session) title(j job, rest []job) string {
+	done, all := s.count()
+	left := ""
+	if d, known := s.estimate(rest); known {
+		left = fmt.Sprintf(", about %s left", d)
+	}
+	return fmt.Sprintf("%d of %d%s: %s", done+1, all, left, j.spec.Name)
+}
+
+// count is how many different runs are over, failed ones included, and how many there are.
+func (s *session) count() (done, all int) {
+	for id, r := range s.stored {
+		if r.result != nil || s.failed[id] != "" {
+			done++
+		}
+	}
+	return done, len(s.stored)
+}
+
+// estimate is how long jobs will take at the pace of the finished runs: seconds in steps by visits, all others by epochs. It is
+// rough where batches differ.
+func (s *session) estimate(jobs []job) (d time.Duration, known bool) {
+	var steps, rest, visits, epochs float64
+	for _, r := range s.stored {
+		if r := r.result; r != nil {
+			steps, visits = steps+r.Seconds.Steps, visits+float64(r.Visits)
+			rest, epochs = rest+r.Seconds.Total-r.Seconds.Steps, epochs+float64(r.Epochs)
+		}
+	}
+	if visits == 0 {
+		return 0, false
+	}
+	seconds := 0.0
+	for _, j := range jobs {
+		seconds += steps*float64(j.plan.visits)/visits + rest*float64(j.plan.epochs)/epochs
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second), true
+}
+
+// Plan is what a comparison would train.
+type Plan struct {
+	Name     string       `json:"name"`
+	Rows     []PlannedRow `json:"rows"`
+	Runs     int          `json:"runs"`         // different ones, without equal-seconds controls that are not known yet
+	Finished int          `json:"finished"`     // of them
+	Left     float64      `json:"left_seconds"` // for the others, at the pace of the finished ones; 0 when none is finished
+}
+
+// PlannedRow is one way of training, under all seeds.
+type PlannedRow struct {
+	BatchPolicy string       `json:"batch_policy"`
+	Rho         float64      `json:"rho"`
+	Label       string       `json:"label"`
+	Roles       []Role       `json:"roles"`
+	Reason      string       `json:"reason,omitempty"` // why it has no runs
+	Epochs      int          `json:"epochs"`
+	Batch       int          `json:"batch"`       // of pruned epochs
+	Steps       int          `json:"steps"`       // optimiser steps of a run
+	FullEpochs  float64      `json:"full_epochs"` // visits of a run, in epochs of all data
+	Runs        []PlannedRun `json:"runs"`
+}
+
+// PlannedRun is one run.
+type PlannedRun struct {
+	ID     string     `json:"id"`
+	Seed   uint64     `json:"seed"`
+	Status run.Status `json:"status"` // "new" when the store doesn't have it
+}
+
+// NewPlan looks what there is and what would be trained.
+func NewPlan(ctx context.Context, spec Spec, o Options) (*Plan, error) {
+	s, err := look(ctx, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	p := &Plan{Name: spec.Name}
+	p.Finished, p.Runs = s.count()
+	left, _ := s.estimate(s.jobs())
+	p.Left = left.Seconds()
+	for _, g := range s.groups {
+		for _, r := range g.rows {
+			row := PlannedRow{
+				BatchPolicy: s.spec.policy(g.policy), Rho: g.rho, Label: r.label, Roles: r.roles, Reason: r.reason,
+				Epochs: r.planned.epochs, Batch: r.planned.batch, Steps: r.planned.steps,
+				FullEpochs: float64(r.planned.visits) / float64(s.planner.Visits()), Runs: []PlannedRun{},
+			}
+			for i, id := range r.ids {
+				status := s.stored[id].status
+				if status == "" {
+					status = "new"
+				}
+				row.Runs = append(row.Runs, PlannedRun{ID: id, Seed: s.spec.Seeds[i], Status: status})
+			}
+			p.Rows = append(p.Rows, row)
+		}
+	}
+	return p, nil
+}

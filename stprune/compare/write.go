@@ -1,0 +1,448 @@
+package compare
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stprune/workbench/figures"
+	"github.com/stprune/workbench/stprune/stats"
+)
+
+// Markdown is the report for people to read.
+func (r *Report) Markdown() string {
+	var out strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n\n", args...) }
+	table := func(t *figures.Table) {
+		if len(t.Rows) > 0 {
+			say("%s", strings.TrimSpace(t.Markdown()))
+		}
+	}
+	title := r.Name
+	if title == "" {
+		title = "Comparison"
+	}
+	say("# %s", title)
+	say("%s. Seeds %s. Test errors are those of the parameters of the best validation epoch: mean of all horizons, mean ± standard "+
+		"deviation over seeds.", r.Setting, strings.Trim(fmt.Sprint(r.Seeds), "[]"))
+	if r.reconstructed() {
+		say("† ST-Prune is %s (arXiv 2602.19113): its equations are not available to us, and these are not the paper's numbers.", reconstruction)
+	}
+	for _, n := range r.Notes {
+		say("%s", n)
+	}
+
+	say("## Verdicts")
+	table(r.verdicts())
+	heading := ""
+	for _, g := range r.Groups {
+		if h := policyTitle(g.BatchPolicy); h != heading {
+			heading = h
+			say("## %s", h)
+		}
+		say("### Retention %s", percent(g.Rho))
+		table(g.errors())
+		table(g.cost())
+		table(g.seconds())
+		say("Each pruner against all others (p adjusted over a row):")
+		table(g.pruners())
+		for _, role := range []Role{Full, Random, EqualSteps} {
+			if t := g.against(role); len(t.Rows) > 0 {
+				say("Against %s:", roleNames[role])
+				table(t)
+			}
+		}
+	}
+	say("## Against full data tuned alike")
+	say("Full data in fewer epochs, in batches of the size that the pruned epochs have, on the same learning-rate schedule over its own steps. " +
+		"Equal seconds: as many epochs as fit the median seconds of the pruned runs at that retention, without compiling; trained after them.")
+	for _, g := range r.Groups {
+		for _, role := range []Role{EqualVisits, EqualSeconds} {
+			if t := g.against(role); len(t.Rows) > 0 {
+				say("%s, retention %s, %s:", policyTitle(g.BatchPolicy), percent(g.Rho), roleNames[role])
+				table(t)
+			}
+		}
+	}
+
+	say("## Missing")
+	if len(r.Missing) == 0 {
+		say("Nothing: all %d runs are finished.", len(r.Runs))
+	}
+	for _, m := range r.Missing {
+		which := ""
+		if m.ID != "" {
+			which = fmt.Sprintf(", seed %d, run %s", m.Seed, m.ID)
+		}
+		fmt.Fprintf(&out, "- %s, %s, retention %s%s: %s\n", oneLine(m.Label), m.BatchPolicy, percent(m.Rho), which, oneLine(m.Reason))
+	}
+	if len(r.Missing) > 0 {
+		fmt.Fprintln(&out)
+	}
+
+	say("## How to read it")
+	fmt.Fprintf(&out, "Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
+		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.\n\n", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)
+	fmt.Fprintf(&out, "- better, worse: adjusted p at most %g, interval without 0, and a difference of at least %s of the error\n", r.Alpha, percent(r.Floor))
+	fmt.Fprintf(&out, "- no difference: below %s of the error; the interval says how sure that is\n", percent(r.Floor))
+	fmt.Fprintf(&out, "- undecided: larger, and not proven\n- not enough seeds: with so few no difference can be proven\n\n")
+	fmt.Fprintf(&out, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes. "+
+		"Controls match what a method's schedule plans, rounded to whole epochs of at least 1.\n")
+	return out.String()
+}
+
+var roleNames = map[Role]string{
+	Full: "full data", Random: "random units at equal retention and schedule", EqualSteps: "full data with equal optimiser steps",
+	EqualVisits: "full data with equal visits", EqualSeconds: "full data with equal seconds", Pruner: "method",
+}
+
+func policyTitle(policy string) string {
+	switch policy {
+	case "fixed":
+		return "Fixed batch, as in the paper's protocol"
+	case "keep-steps":
+		return "Steps kept, batches shrink with the retention"
+	}
+	return "Pruned epochs with " + policy
+}
+
+func (r *Report) reconstructed() bool {
+	for _, g := range r.Groups {
+		for _, c := range g.Cells {
+			if c.Note == reconstruction {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// verdicts has a row for each pruner.
+func (r *Report) verdicts() *figures.Table {
+	t := &figures.Table{Columns: []string{"method", "batches", "retention", "other pruners", "full data", "random", "equal steps", "equal visits", "equal seconds"}}
+	for _, g := range r.Groups {
+		for _, c := range g.Cells {
+			better, worse, of := 0, 0, 0
+			for _, v := range g.Pruners {
+				if v.Label == c.Label {
+					of++
+					switch v.Verdict {
+					case stats.Better:
+						better++
+					case stats.Worse:
+						worse++
+					}
+				}
+			}
+			if of == 0 && len(c.Against) == 0 {
+				continue
+			}
+			row := []string{c.name(), g.BatchPolicy, percent(g.Rho), fmt.Sprintf("better than %d, worse than %d of %d", better, worse, of)}
+			for _, role := range []Role{Full, Random, EqualSteps, EqualVisits, EqualSeconds} {
+				verdict := ""
+				for _, a := range c.Against {
+					if a.Role == role {
+						verdict = string(a.Verdict)
+					}
+				}
+				row = append(row, verdict)
+			}
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	return t
+}
+
+// name is the cell's label as tables show it.
+func (c Cell) name() string {
+	if c.Note == reconstruction {
+		return oneLine(c.Label) + " †"
+	}
+	return oneLine(c.Label)
+}
+
+// nameOf is the name of the cell with that label.
+func (g Group) nameOf(label string) string {
+	for _, c := range g.Cells {
+		if c.Label == label {
+			return c.name()
+		}
+	}
+	return label
+}
+
+func (g Group) errors() *figures.Table {
+	t := &figures.Table{Columns: []string{"test errors", "control for", "runs", "MAE", "@3", "@6", "@12", "RMSE", "MAPE"}}
+	digits := g.decimals()
+	for _, c := range g.Cells {
+		row := []string{c.name(), c.controls(), fmt.Sprint(len(c.Runs)), "", "", "", "", "", ""}
+		if len(c.Runs) > 0 {
+			text := func(s Spread, digits int) string {
+				if len(c.Runs) == 1 {
+					return fmt.Sprintf("%.*f", digits, s.Mean)
+				}
+				return fmt.Sprintf("%.*f ± %.*f", digits, s.Mean, digits, s.SD)
+			}
+			row[3] = text(c.MAE, digits)
+			for _, h := range c.Horizon {
+				row[4+slices.Index(horizons, h.Steps)] = text(h.MAE, digits)
+			}
+			row[7], row[8] = text(c.RMSE, digits), text(Spread{100 * c.MAPE.Mean, 100 * c.MAPE.SD}, 2)+" %"
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// decimals show four digits of the group's errors.
+func (g Group) decimals() int {
+	largest := 0.0
+	for _, c := range g.Cells {
+		largest = max(largest, c.MAE.Mean)
+	}
+	if largest == 0 {
+		return 3
+	}
+	return max(0, 3-int(math.Floor(math.Log10(largest))))
+}
+
+// controls says what the cell is a control for.
+func (c Cell) controls() string {
+	var roles []string
+	for _, r := range c.Roles {
+		if r != Pruner {
+			roles = append(roles, string(r))
+		}
+	}
+	return strings.Join(roles, ", ")
+}
+
+func (g Group) cost() *figures.Table {
+	t := &figures.Table{Columns: []string{"cost of a run", "kept", "visits", "forwarded", "back-propagated", "optimiser steps", "effective size"}}
+	for _, c := range g.Cells {
+		if len(c.Runs) > 0 {
+			t.Rows = append(t.Rows, []string{c.name(), fmt.Sprintf("%.3f %%", 100*c.Kept), fmt.Sprintf("%.2f", c.FullEpochs), fmt.Sprintf("%.0f", c.Forwarded),
+				fmt.Sprintf("%.0f", c.BackPropagated), fmt.Sprintf("%.0f", c.OptimiserSteps), fmt.Sprintf("%.1f", c.EffectiveSize)})
+		}
+	}
+	return t
+}
+
+func (g Group) seconds() *figures.Table {
+	t := &figures.Table{Columns: []string{"seconds of a run", "compile", "steps", "selection", "scoring", "evaluation", "saving", "total", "without scoring"}}
+	for _, c := range g.Cells {
+		if len(c.Runs) == 0 {
+			continue
+		}
+		s, row := c.Seconds, []string{c.name()}
+		for _, v := range []float64{s.Compile, s.Steps, s.Selection, s.Scoring, s.Evaluation, s.Saving, s.Total, s.WithoutScoring} {
+			row = append(row, fmt.Sprintf("%.2f", v))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func (g Group) pruners() *figures.Table {
+	verdicts := []stats.Verdict{stats.Better, stats.Worse, stats.NoDifference, stats.Undecided, stats.NotEnoughSeeds}
+	t := &figures.Table{Columns: []string{"method", "better than", "worse than", "no difference", "undecided", "not enough seeds"}}
+	for _, c := range g.Cells {
+		row, found := make([]string, 1+len(verdicts)), false
+		row[0] = c.name()
+		for _, v := range g.Pruners {
+			if v.Label == c.Label {
+				found = true
+				column := &row[1+slices.Index(verdicts, v.Verdict)]
+				if *column != "" {
+					*column += ", "
+				}
+				*column += g.nameOf(v.Other)
+			}
+		}
+		if found {
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	return t
+}
+
+func (g Group) against(role Role) *figures.Table {
+	t := &figures.Table{Columns: []string{"method", "control", "seeds", "difference", "relative", "95 % interval", "p", "Holm p", "verdict"}}
+	d := g.decimals() + 1
+	for _, c := range g.Cells {
+		for _, a := range c.Against {
+			if a.Role != role {
+				continue
+			}
+			interval := ""
+			if a.Interval != nil {
+				interval = fmt.Sprintf("%+.*f to %+.*f", d, a.Interval.Low, d, a.Interval.High)
+			}
+			t.Rows = append(t.Rows, []string{c.name(), oneLine(a.Label), fmt.Sprint(a.Pairs), fmt.Sprintf("%+.*f", d, a.Difference),
+				fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.P), fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
+		}
+	}
+	return t
+}
+
+func percent(share float64) string { return fmt.Sprintf("%g %%", 100*share) }
+
+// exactly shows a number to its last digit, but for rounding.
+func exactly(x float64) string { return strconv.FormatFloat(x, 'g', 12, 64) }
+
+// oneLine keeps free text from breaking a line.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// RunsCSV has a row for each run.
+func (r *Report) RunsCSV() string {
+	t := figures.Table{Columns: slices.Concat([]string{"run", "label", "method", "batch_policy", "rho", "seed", "status", "epochs", "best_epoch",
+		"validation_mae", "mae", "rmse", "mape", "mae_3", "mae_6", "mae_12"}, costColumns, []string{"backend", "cpu", "revision", "reason"})}
+	for _, run := range r.Runs {
+		row := []string{run.ID, run.Label, run.Method, run.BatchPolicy, exactly(run.Rho), fmt.Sprint(run.Seed), string(run.Status)}
+		numbers := []float64{float64(run.Epochs), float64(run.BestEpoch), run.Validation, run.MAE, run.RMSE, run.MAPE, run.MAE3, run.MAE6, run.MAE12}
+		for _, f := range run.fields() {
+			numbers = append(numbers, *f)
+		}
+		row = append(row, cells(run.Epochs > 0, numbers)...)
+		t.Rows = append(t.Rows, append(row, run.Backend, run.CPU, run.Revision, run.Reason))
+	}
+	return t.CSV()
+}
+
+// CellsCSV has a row for each cell, with the ids of its runs.
+func (r *Report) CellsCSV() string {
+	columns := slices.Concat([]string{"batch_policy", "rho", "label", "method", "roles", "note", "runs", "seeds_finished",
+		"mae", "mae_sd", "rmse", "rmse_sd", "mape", "mape_sd", "mae_iqm", "mae_3", "mae_6", "mae_12"}, costColumns)
+	for _, role := range controls {
+		for _, name := range []string{"difference", "relative", "low", "high", "p", "holm", "improvement", "verdict"} {
+			columns = append(columns, strings.ReplaceAll(string(role), "-", "_")+"_"+name)
+		}
+	}
+	t := figures.Table{Columns: append(columns, "reason")}
+	for _, g := range r.Groups {
+		for _, c := range g.Cells {
+			row := []string{g.BatchPolicy, exactly(g.Rho), c.Label, c.Method, strings.ReplaceAll(join(c.Roles), ",", ""), c.Note,
+				strings.Join(c.Runs, " "), fmt.Sprint(len(c.Runs))}
+			var at [3]float64
+			for _, h := range c.Horizon {
+				at[slices.Index(horizons, h.Steps)] = h.MAE.Mean
+			}
+			numbers := []float64{c.MAE.Mean, c.MAE.SD, c.RMSE.Mean, c.RMSE.SD, c.MAPE.Mean, c.MAPE.SD, c.IQM, at[0], at[1], at[2]}
+			for _, f := range c.fields() {
+				numbers = append(numbers, *f)
+			}
+			row = append(row, cells(len(c.Runs) > 0, numbers)...)
+			for _, role := range controls {
+				part := make([]string, 8)
+				for _, a := range c.Against {
+					if a.Role == role {
+						interval := []string{"", ""}
+						if a.Interval != nil {
+							interval = cells(true, []float64{a.Interval.Low, a.Interval.High})
+						}
+						part = slices.Concat(cells(true, []float64{a.Difference, a.Relative}), interval, cells(true, []float64{a.P, a.Holm, a.Improvement}), []string{string(a.Verdict)})
+					}
+				}
+				row = append(row, part...)
+			}
+			t.Rows = append(t.Rows, append(row, c.Reason))
+		}
+	}
+	return t.CSV()
+}
+
+// cells are the numbers of a row, or empty ones.
+func cells(known bool, numbers []float64) []string {
+	row := make([]string, len(numbers))
+	for i, x := range numbers {
+		if known {
+			row[i] = exactly(x)
+		}
+	}
+	return row
+}
+
+// WriteCSV puts runs.csv and cells.csv into the folder dir.
+func (r *Report) WriteCSV(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return writeAll(dir, r.csv())
+}
+
+func (r *Report) csv() map[string]string {
+	return map[string]string{"runs.csv": r.RunsCSV(), "cells.csv": r.CellsCSV()}
+}
+
+// writeAll replaces files as a whole, one after the other.
+func writeAll(dir string, files map[string]string) error {
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		err := os.WriteFile(path+".partial", []byte(text), 0o644)
+		if err == nil {
+			err = os.Rename(path+".partial", path)
+		}
+		if err != nil {
+			return fmt.Errorf("report: %w; check the space and the rights there", err)
+		}
+	}
+	return nil
+}
+
+// reportFile is in every report's folder.
+const reportFile = "report.md"
+
+// Write makes dir a folder of report.md, report.json, runs.csv, cells.csv and the comparison's comparison.toml. A folder that is
+// there must be an earlier report; it is replaced as a whole.
+func (r *Report) Write(dir string, spec Spec) (err error) {
+	fail := func(err error) error { return fmt.Errorf("report %s: %w", dir, err) }
+	dir = filepath.Clean(dir)
+	_, missing := os.Lstat(dir)
+	if _, err := os.Stat(filepath.Join(dir, reportFile)); missing == nil && err != nil {
+		return fail(fmt.Errorf("it exists and holds no %s; choose another name", reportFile))
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fail(err)
+	}
+	text, err := spec.TOML()
+	if err != nil {
+		return fail(err)
+	}
+	files := r.csv()
+	files[reportFile], files["report.json"], files["comparison.toml"] = r.Markdown(), string(data)+"\n", string(text)
+
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fail(err)
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*.partial")
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }() // what is left of it
+	fresh, old := filepath.Join(temp, "new"), filepath.Join(temp, "old")
+	if err := os.Mkdir(fresh, 0o755); err != nil {
+		return fail(err)
+	}
+	if err := writeAll(fresh, files); err != nil {
+		return err
+	}
+	if missing == nil {
+		if err := os.Rename(dir, old); err != nil {
+			return fail(err)
+		}
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		if missing == nil {
+			err = errors.Join(err, os.Rename(old, dir))
+		}
+		return fail(err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package diagnose
+
+import (
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A method that uses no statistics replays to the bits of its run.
+func TestReplayOfRandomIsExact(t *testing.T) {
+	for _, settings := range [][]string{nil, {"prune.in_time=true", "prune.anneal=linear", "prune.delta=0.8"}, {"train.unit=pair", "train.batch=64"}} {
+		full := subject(t, settings...)
+		own := subject(t, append(settings, "prune.method=random")...)
+		r, err := full.Replay(t.Context(), own.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := choice(t, own)
+		for i := range want.Epochs {
+			want.Epochs[i].Diagnostics = r.Choice.Epochs[i].Diagnostics // stored elsewhere
+		}
+		if !reflect.DeepEqual(r.Choice.Epochs, want.Epochs) {
+			t.Errorf("%v: the replay differs from the run", settings)
+		}
+		epochs, err := own.Run.Epochs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range r.Epochs {
+			if e.Epoch != i+1 || e.Selection != epochs[i].Selection || !(e.ScoreAll > 0) || (e.Repeated == nil) != (i < 2) && want.Pruned()[len(want.Pruned())-1] == 10 {
+				t.Errorf("%v: %+v, the run has %+v", settings, e, epochs[i].Selection)
+			}
+		}
+		if r.Scores != full.ID || r.Note != Exact {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestReplayFollowsScores(t *testing.T) {
+	for _, unit := range []string{"window", "pair"} {
+		full := subject(t, "train.unit="+unit, "train.batch=64")
+		for _, settings := range [][]string{
+			{"prune.score=loss"}, {"prune.score=complexity"}, {"prune.score=complexity", "prune.lambda_s=0", "prune.lambda_t=0"},
+		} {
+			spec := tiny(t, append(settings, "train.unit="+unit, "train.batch=64", "prune.method=st-prune", "prune.selector=top+rest", "prune.alpha=0.8", "prune.min_units=1")...)
+			r, err := full.Replay(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(r.Note, Approximate) {
+				t.Errorf("%s, %v: note %q", unit, settings, r.Note)
+			}
+			for _, e := range r.Epochs[1:] {
+				if !(e.Score > 1.1*e.ScoreAll) || math.Abs(e.Kept-0.3) > 0.02 {
+					t.Errorf("%s, %v: epoch %d keeps %v of the units, of score %v, all have %v", unit, settings, e.Epoch, e.Kept, e.Score, e.ScoreAll)
+				}
+			}
+			if e := r.Epochs[0]; e.Kept != 1 || math.Abs(e.Score-e.ScoreAll) > 1e-9 || e.Repeated != nil {
+				t.Errorf("%s, %v: the warm-up is %+v", unit, settings, e)
+			}
+			// The top of the scores hardly changes, so epochs repeat it.
+			if o := r.Epochs[9].Repeated; o == nil || !(o.Jaccard > o.Expected) {
+				t.Errorf("%s, %v: overlap with the epoch before %+v", unit, settings, o)
+			}
+			if _, err := full.Shares(r.Choice); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// With all units kept surely at the top by their recorded complexity, the replay must take exactly those.
+func TestReplayTakesTheHighestComplexity(t *testing.T) {
+	full := subject(t)
+	r, err := full.Replay(t.Context(), tiny(t, "prune.method=st-prune", "prune.selector=top+rest", "prune.alpha=1", "prune.min_units=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, err := full.Scores(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sorted := slices.Sorted(slices.Values(scores.Windows.Complexity))
+	kept := r.Choice.Epochs[1].IDs
+	edge := sorted[len(sorted)-len(kept)]
+	for _, id := range kept {
+		if c := scores.Windows.Complexity[id]; c < edge*(1-1e-6) {
+			t.Errorf("window %d of complexity %v was kept, the edge is %v", id, c, edge)
+		}
+	}
+}
+
+// A pair's scores are the product of its window's and its node's, over the mean.
+func TestScoresOfPairs(t *testing.T) {
+	full := subject(t, "train.unit=pair", "train.batch=64")
+	recorded, err := full.Scores(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := 4 * len(recorded.Windows.Level)
+	s, err := full.scores(3, units)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean := func(v []float32) float64 {
+		sum := 0.0
+		for _, x := range v {
+			sum += float64(x) / float64(len(v))
+		}
+		return sum
+	}
+	level, complexity := s.of(4*7 + 2)
+	for _, c := range [][2]float64{
+		{float64(level), float64(recorded.Windows.Level[7]) * float64(recorded.Nodes.Level[2]) / mean(recorded.Windows.Level)},
+		{float64(complexity), float64(recorded.Windows.Complexity[7]) * float64(recorded.Nodes.Complexity[2]) / mean(recorded.Windows.Complexity)},
+	} {
+		if math.Abs(c[0]-c[1]) > 1e-5*c[1] {
+			t.Errorf("pair of window 7 and node 2: %v, want %v", c[0], c[1])
+		}
+	}
+	// Window and node means are of the same pairs, so that the pairs' mean is that of the windows.
+	if got, want := s.mean(everyID(units)), mean(recorded.Windows.Complexity); math.Abs(got-want) > 1e-4*want {
+		t.Errorf("mean over pairs %v, over windows %v", got, want)
+	}
+	_, err = full.scores(3, units+1)
+	refused(t, err, "its data have")
+}
+
+func TestReplayRefuses(t *testing.T) {
+	full := subject(t)
+	for want, settings := range map[string][]string{
+		"coherence":              {"prune.method=st-prune", "prune.score=coherence"},
+		"λ = 1, 1, 0":            {"prune.method=st-prune", "prune.lambda_t=0.5"},
+		"train.unit = pair":      {"prune.method=random", "train.unit=pair"},
+		"has recorded 10":        {"prune.method=random", "train.epochs=11"},
+		"no method \"nonsense\"": {"prune.method=nonsense"},
+	} {
+		_, err := full.Replay(t.Context(), tiny(t, settings...))
+		refused(t, err, want)
+	}
+	_, err := subject(t, "prune.method=random").Replay(t.Context(), tiny(t, "prune.method=random"))
+	refused(t, err, "method full")
+}

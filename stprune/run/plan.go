@@ -1,0 +1,74 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/method"
+	"github.com/stprune/workbench/stprune/train"
+)
+
+// Planner knows what runs will be before they train. It is for specs with equal data and backend.
+type Planner struct {
+	sources []train.Source
+	hash    string
+	backend string
+}
+
+// NewPlanner opens the data sets of a spec, and its backend where the name alone doesn't say which one it is.
+func NewPlanner(ctx context.Context, spec Spec, o Options) (*Planner, error) {
+	sources, hash, err := o.sources(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	p := &Planner{sources: sources, hash: hash, backend: spec.Backend.Name}
+	head, _, _ := strings.Cut(p.backend, ",")
+	if slices.Contains([]string{"go", "xla:cpu", "xla:cuda"}, head) {
+		return p, nil
+	}
+	backend, done, err := o.open(ctx, p.backend)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	p.backend, err = resolved(p.backend, backend.Kind)
+	return p, err
+}
+
+// ID is the id of the run that [Do] returns for the spec.
+func (p *Planner) ID(spec Spec) string {
+	spec.Backend.Name = p.backend
+	return spec.ID(p.hash)
+}
+
+// Visits is the number of windows × nodes that an epoch of all data visits.
+func (p *Planner) Visits() int64 {
+	all := int64(0)
+	for _, s := range p.sources {
+		all += int64(len(s.Windows.Train)) * int64(s.Series.N)
+	}
+	return all
+}
+
+// Schedule lays the epochs of a run out over its training units. Methods that are not exact visit about as many.
+func (p *Planner) Schedule(spec Spec) (stprune.Schedule, error) {
+	m, err := method.ByName(spec.Prune.Method)
+	if err != nil {
+		return stprune.Schedule{}, err
+	}
+	c := spec.pruning()
+	switch {
+	case m.Name == "full":
+		c = stprune.Config{Epochs: c.Epochs, Rho: 1, Delta: 1, Anneal: "none", MinUnits: 1, BatchPolicy: "fixed"}
+	case m.Kind == method.Static: // one subset for all epochs
+		c.WarmUp, c.Delta, c.Anneal, c.Budget = 0, 1, "none", 0
+	}
+	s, err := c.Schedule(spec.training(0).Units(p.sources...))
+	if err != nil {
+		return s, fmt.Errorf("spec: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,104 @@
+package stprune_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/stprune/workbench/stprune"
+)
+
+// 5 windows of 2 nodes, scores shared by 3 windows: cells are (windows 0–2, node 0), (0–2, 1), (3–4, 0), (3–4, 1).
+func TestSharedScores(t *testing.T) {
+	c := stprune.DefaultConfig()
+	c.Score, c.Share, c.Beta = "loss", 3, 0.5
+	p, err := stprune.New(10, c, stprune.WithPerWindow(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	observe := func(id int32, level float32) {
+		t.Helper()
+		if err := p.Observe([]int32{id}, row(level, 0, 0, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	observe(2, 4) // window 1, node 0
+	observe(4, 2) // window 2, node 0: 0.5·4 + 0.5·2
+	observe(9, 7) // window 4, node 1
+	inf := float32(math.Inf(1))
+	want := []float32{3, inf, 3, inf, 3, inf, inf, 7, inf, 7}
+	if got := scores(t, p); !slices.Equal(got, want) {
+		t.Errorf("scores %v, want %v", got, want)
+	}
+
+	state, err := p.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := stprune.New(10, c, stprune.WithPerWindow(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.UnmarshalBinary(state); err != nil {
+		t.Fatal(err)
+	}
+	if got := scores(t, again); !slices.Equal(got, want) {
+		t.Errorf("restored scores %v, want %v", got, want)
+	}
+	c.Share = 1
+	if apart, err := stprune.New(10, c, stprune.WithPerWindow(2)); err != nil || apart.UnmarshalBinary(state) == nil {
+		t.Error("a pruner without shared scores takes a state with them")
+	}
+}
+
+// Half of the units have scores 1 and 2 in turn; "mean" draws the unseen others like 1.5, "top" like 2.
+func TestUnseen(t *testing.T) {
+	const n, rounds = 100, 4000
+	for _, tc := range []struct {
+		unseen    string
+		low, high float64 // expected draws of the unseen among 10
+	}{{"mean", 4.9, 5.1}, {"top", 5.6, 5.85}} { // 10·50·1.5/150 and 10·50·2/175
+		c := apart()
+		c.Epochs, c.WarmUp, c.Delta, c.Rho = rounds, 0, 1, 0.1
+		c.Score, c.Unseen, c.Stationarity = "loss", tc.unseen, "none"
+		p, err := stprune.New(n, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range int32(n / 2) {
+			if err := p.Observe([]int32{i}, row(float32(1+i%2), 0, 0, 0, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		drawn := 0
+		for e := range rounds {
+			s, err := p.Plan(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range s.IDs {
+				if id >= n/2 {
+					drawn++
+				}
+			}
+		}
+		if mean := float64(drawn) / rounds; mean < tc.low || mean > tc.high {
+			t.Errorf("unseen = %s: %.3f of 10 draws were unseen units, want %v to %v", tc.unseen, mean, tc.low, tc.high)
+		}
+	}
+}
+
+func TestShareIsChecked(t *testing.T) {
+	c := stprune.DefaultConfig()
+	if _, err := stprune.New(9, c, stprune.WithPerWindow(2)); err == nil {
+		t.Error("9 units make windows of 2")
+	}
+	c.Share = 0
+	if c.Check() == nil {
+		t.Error("share 0 is accepted")
+	}
+	c.Share, c.Unseen = 1, "first"
+	if c.Check() == nil {
+		t.Error("unseen first is accepted")
+	}
+}

@@ -1,0 +1,116 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/backbone"
+	"github.com/stprune/workbench/stprune/loss"
+)
+
+// Gradient is the gradient [P] of the training loss over the units ids (nil: all), with these loss weights (nil: all 1), at the
+// current parameters: what a training step would follow if these units were its batch, but in evaluation mode, without dropout.
+// Nothing is changed. Frozen parameters have gradient 0. With several data sets numerator and divisor of the loss are summed
+// over them.
+//
+// Units pass in batches of the full epochs' size and are summed in float64: beyond rounding the result does not depend on it.
+func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) ([]float64, error) {
+	if weights != nil && len(weights) != len(ids) {
+		return nil, fmt.Errorf("gradient: %d weights for %d units; give one each, or nil for all 1", len(weights), len(ids))
+	}
+	for i, id := range ids {
+		if id < 0 || int(id) >= t.units() {
+			return nil, fmt.Errorf("gradient: unit %d at place %d; there are units 0 to %d", id, i, t.units()-1)
+		}
+	}
+	defer func(before Seconds) { t.seconds = before }(t.seconds) // of training alone
+	s := stprune.Selection{All: ids == nil, IDs: ids, Weight: weights}
+	sum, divisor := make([]float64, t.state.Parameters), 0.0
+	for _, d := range t.domains {
+		positions := d.positions(&s)
+		f := t.newFeed(min(t.cfg.Batch, len(positions)))
+		for batch := range slices.Chunk(positions, t.cfg.Batch) {
+			if err := ctx.Err(); err != nil {
+				return nil, fmt.Errorf("interrupted while taking a gradient: %w", err)
+			}
+			f.fill(d, &s, batch)
+			own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts)), tensors.FromFlatDataAndDimensions(f.weights, len(f.starts))}
+			if !f.window {
+				own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, len(f.starts)))
+			}
+			out, err := d.measure("gradient", d.gradients, own)
+			if err != nil {
+				return nil, err
+			}
+			for i, v := range out[0] {
+				sum[i] += float64(v)
+			}
+			divisor += float64(out[1][0])
+		}
+	}
+	for i := range sum {
+		sum[i] /= max(divisor, 1e-8) // as the loss does
+	}
+	return sum, nil
+}
+
+// positions in the selection (of all: ids) of the data set's units.
+func (d *domain) positions(s *stprune.Selection) []int32 {
+	var all []int32
+	if s.All {
+		for id := range int32(d.units) {
+			all = append(all, d.first+id)
+		}
+		return all
+	}
+	for i, id := range s.IDs {
+		if id >= d.first && id < d.first+int32(d.units) {
+			all = append(all, int32(i))
+		}
+	}
+	return all
+}
+
+// gradientGraph: inputs theta, starts, weights, [nodes], fixed…; outputs the gradient [P] of the loss's numerator, its divisor.
+func (d *domain) gradientGraph(in []*node) []*node {
+	theta, starts, weights, in := in[0], in[1], in[2], in[3:]
+	var units *node
+	if d.t.cfg.Unit == Pair {
+		units, in = in[0], in[1:]
+	}
+	r, constants, _ := d.takeFixed(in)
+	b := d.layout.gather(r, starts, units)
+	pass, params := backbone.NewPass(d.model, theta, constants, nil)
+	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	sum, divisor := d.t.cfg.Loss.Terms(e, weights)
+	return []*node{d.t.gradient(sum, params), divisor}
+}
+
+// measure calls an executable with theta, its own inputs, which it frees, and the fixed ones, and reads all outputs.
+func (d *domain) measure(name string, exec *graph.Exec, own []*tensors.Tensor) ([][]float32, error) {
+	defer release(own)
+	args := []any{d.t.theta}
+	for _, x := range slices.Concat(own, d.fixed()) {
+		args = append(args, x)
+	}
+	if err := d.compile(name, exec, args); err != nil {
+		return nil, err
+	}
+	out, err := exec.Call(args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, brief(err))
+	}
+	defer release(out)
+	values := make([][]float32, len(out))
+	for i, x := range out {
+		if values[i], err = tensors.CopyFlatData[float32](x); err != nil {
+			return nil, fmt.Errorf("%s: reading the results: %w", name, brief(err))
+		}
+	}
+	return values, nil
+}
