@@ -25,7 +25,8 @@ import (
 
 // doctorCmd says what is installed, whether it works, and what to do about what is missing.
 type doctorCmd struct {
-	JSON bool `help:"Print one JSON object."`
+	JSON       bool `help:"Print one JSON object."`
+	ClearCache bool `help:"Remove the compiled programs that are kept for later starts, and do nothing else."`
 }
 
 // report is what doctor prints.
@@ -39,6 +40,7 @@ type report struct {
 	Tools    map[string]string `json:"tools"`    // paths of programs; "" if missing
 	Backends []backendReport   `json:"backends"`
 	Jupyter  *kernels.Status   `json:"jupyter"` // null outside the checkout
+	Kept     keptReport        `json:"compiled_programs"`
 	Caches   []cacheReport     `json:"caches"`
 	Data     []dataReport      `json:"data"`
 	Problems []problem         `json:"problems"`
@@ -52,6 +54,14 @@ type backendReport struct {
 	Source  string   `json:"source,omitempty"`
 	API     string   `json:"pjrt_api,omitempty"`
 	Devices []string `json:"devices,omitempty"`
+}
+
+// keptReport tells of XLA programs compiled once for all starts.
+type keptReport struct {
+	On     bool   `json:"on"` // XLA is used with them
+	Folder string `json:"folder,omitempty"`
+	Number int    `json:"number"`
+	Bytes  int64  `json:"bytes"`
 }
 
 type cacheReport struct {
@@ -71,6 +81,9 @@ type problem struct {
 }
 
 func (c *doctorCmd) Run(ctx context.Context) error {
+	if c.ClearCache {
+		return clearCache()
+	}
 	r, err := examine(ctx)
 	if err != nil {
 		return err
@@ -88,6 +101,25 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	return err
 }
 
+func clearCache() error {
+	cache, err := accel.Executables(nil)
+	if err != nil {
+		return err
+	}
+	if cache == nil {
+		return errors.New("no compiled programs are kept: STPRUNE_EXEC_CACHE is off, or XLA_FLAGS asks for dumps; unset it to clear the folder")
+	}
+	number, bytes, err := cache.Size()
+	if err != nil {
+		return err
+	}
+	if err := cache.Clear(); err != nil {
+		return err
+	}
+	fmt.Printf("removed %d compiled programs, %d MB, from %s\n", number, bytes/1_000_000, cache.Folder())
+	return nil
+}
+
 func examine(ctx context.Context) (*report, error) {
 	r := &report{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Modules: map[string]string{}, Tools: map[string]string{}, Problems: []problem{}}
 	r.versions()
@@ -95,6 +127,7 @@ func examine(ctx context.Context) (*report, error) {
 	if err := r.backends(ctx); err != nil {
 		return nil, err
 	}
+	r.kept()
 	r.jupyter()
 	r.folders()
 	return r, nil
@@ -148,8 +181,9 @@ func (r *report) backends(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b, err := tryBackend(ctx, name)
+		b, kept, err := tryBackend(ctx, name)
 		r.Backends = append(r.Backends, b)
+		r.Kept.On = r.Kept.On || kept
 		gpu := name != "xla:cuda" || accel.HasNVIDIA()
 		if !b.Works && gpu {
 			remedy := "run `stprune setup --cpu`"
@@ -166,12 +200,14 @@ func (r *report) backends(ctx context.Context) error {
 	return nil
 }
 
-func tryBackend(ctx context.Context, name string) (backendReport, error) {
-	r := backendReport{Name: name}
+// tryBackend tells about a backend, and whether it keeps its compiled programs.
+func tryBackend(ctx context.Context, name string) (r backendReport, kept bool, err error) {
+	r.Name = name
 	backend, err := accel.Open(ctx, name, nil)
 	if err == nil {
 		defer backend.Close()
 		r.Plugin, r.Source, r.API = backend.Plugin, backend.Source, backend.API
+		kept = backend.Executables != nil
 		for i := range backend.NumDevices() {
 			r.Devices = append(r.Devices, backend.DeviceDescription(compute.DeviceNum(i)))
 		}
@@ -180,7 +216,18 @@ func tryBackend(ctx context.Context, name string) (backendReport, error) {
 	if r.Works = err == nil; err != nil {
 		r.Error = err.Error()
 	}
-	return r, err
+	return r, kept, err
+}
+
+func (r *report) kept() {
+	cache, err := accel.Executables(nil)
+	if cache != nil {
+		r.Kept.Folder = cache.Folder()
+		r.Kept.Number, r.Kept.Bytes, err = cache.Size()
+	}
+	if err != nil {
+		r.problem("compiled programs are not kept: "+err.Error(), "set STPRUNE_EXEC_CACHE to a folder that only you can write to")
+	}
 }
 
 func (r *report) jupyter() {
@@ -268,6 +315,11 @@ func (r *report) print(out io.Writer) error {
 		line("JupyterLab", "%s", cmp.Or(r.Jupyter.JupyterLab, "missing"))
 		line("GoNB", "%s", cmp.Or(r.Jupyter.GoNB, "missing"))
 		line("kernels", "%s", cmp.Or(strings.Join(r.Jupyter.Kernels, " "), "missing"))
+	}
+	if r.Kept.On {
+		line("programs", "%d compiled ones kept in %s, %d MB", r.Kept.Number, r.Kept.Folder, r.Kept.Bytes/1_000_000)
+	} else {
+		line("programs", "are compiled at every start")
 	}
 	for _, cache := range r.Caches {
 		line("cache "+cache.Name, "%s, %d MB", cache.Path, cache.Bytes/1_000_000)

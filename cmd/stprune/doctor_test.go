@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,6 +60,40 @@ func TestExamine(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, want)
 			}
 		})
+	}
+}
+
+// Programs that the examination compiled are told, and go with --clear-cache and nothing else.
+func TestKeptPrograms(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "executables")
+	for _, test := range []struct {
+		folder string
+		on     bool
+		line   string
+		code   int // of clearing
+	}{
+		{folder, true, "1 compiled ones kept in " + folder, 0},
+		{"off", false, "are compiled at every start", exitFailure},
+		{"/dev/null", false, "set STPRUNE_EXEC_CACHE to a folder", exitFailure},
+	} {
+		t.Setenv("STPRUNE_EXEC_CACHE", test.folder)
+		r, err := examine(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if err := r.print(&text); err != nil {
+			t.Fatal(err)
+		}
+		if r.Kept.On != test.on || !strings.Contains(text.String(), test.line) {
+			t.Errorf("%s: %+v, want %q in\n%s", test.folder, r.Kept, test.line, &text)
+		}
+		if code := run([]string{"doctor", "--clear-cache"}); code != test.code {
+			t.Errorf("%s: exit code %d, want %d", test.folder, code, test.code)
+		}
+	}
+	if files, err := os.ReadDir(folder); len(files) > 0 || err != nil {
+		t.Errorf("after clearing: %v (%v)", files, err)
 	}
 }
 

@@ -15,6 +15,11 @@
 //     PATH, and the user's, for the plugin of jax-cuda13-pjrt
 //  5. go-xla's own folders (~/.local/lib/go-xla, /usr/local/lib/go-xla, …)
 //
+// # Compiled programs
+//
+// What XLA compiles is kept in [CacheDir]/executables, at most 1 GB, and loaded by later starts (see [execcache]).
+// STPRUNE_EXEC_CACHE names another folder, or says off. Results are the same bits either way. With CUDA plugins this is untried.
+//
 // # Build tags
 //
 // XLA needs cgo. Built with CGO_ENABLED=0 or the tag noxla, the package has the Go backend only.
@@ -31,6 +36,8 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
+
+	"github.com/stprune/workbench/stprune/accel/execcache"
 )
 
 // Kinds of backends.
@@ -59,6 +66,8 @@ type Backend struct {
 	Source string // why this plugin: the name of the variable or place where it was found; "" for Go
 	API    string // version of the plugin's PJRT C interface, such as "0.115"; "" for Go
 	Config string // the same backend as a GOMLX_BACKEND setting, such as "xla:/path/plugin.so,tf32=false"
+
+	Executables *execcache.Cache // where compiled programs are kept for later starts; nil when they are not, and for Go
 }
 
 // Close frees the backend and everything that lives on it. Closing again does nothing.
@@ -81,7 +90,8 @@ func (b *Backend) Close() (err error) {
 //	go               pure Go, operations one after the other
 //
 // The xla names take go-xla's options after commas, such as "xla:cuda,memory_fraction=0.5". TensorFloat-32 is off unless
-// "tf32=true" is among them. When auto settles for less than XLA it writes one line to log (nil for none) that says so and why.
+// "tf32=true" is among them. When auto settles for less than XLA it writes one line to log (nil for none) that says so and why;
+// likewise when compiled programs can't be kept, which may come out later, when one compiles.
 func Open(ctx context.Context, name string, log io.Writer) (b *Backend, err error) {
 	defer recovered(fmt.Sprintf("opening backend %q", name), &err)
 	if err := ctx.Err(); err != nil {
@@ -154,26 +164,26 @@ func openXLA(r request, log io.Writer) (*Backend, error) {
 		return nil, ErrNotBuilt
 	}
 	if r.path != "" {
-		return load(Plugin{Path: r.path, Kind: kindOf(r.path), Source: "the backend's name"}, r.options)
+		return load(Plugin{Path: r.path, Kind: kindOf(r.path), Source: "the backend's name"}, r.options, log)
 	}
 	if r.kind != "" {
 		plugin, err := Find(r.kind)
 		if err != nil {
 			return nil, err
 		}
-		return load(plugin, r.options)
+		return load(plugin, r.options, log)
 	}
 	// A plugin set in the environment is a wish, whatever its kind: failing to load is an error.
 	if plugin, err := fromEnvironment(""); err != nil {
 		return nil, err
 	} else if plugin.Path != "" {
-		return load(plugin, r.options)
+		return load(plugin, r.options, log)
 	}
 	if HasNVIDIA() {
 		plugin, err := Find(CUDA)
 		if err == nil {
 			var b *Backend
-			if b, err = load(plugin, r.options); err == nil {
+			if b, err = load(plugin, r.options, log); err == nil {
 				return b, nil
 			}
 		}
@@ -183,11 +193,11 @@ func openXLA(r request, log io.Writer) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return load(plugin, r.options)
+	return load(plugin, r.options, log)
 }
 
 // load checks that the file is a whole library for this machine, which dlopen does not, and opens it.
-func load(plugin Plugin, options string) (*Backend, error) {
+func load(plugin Plugin, options string, log io.Writer) (*Backend, error) {
 	if err := checkLibrary(plugin.Path); err != nil {
 		return nil, fmt.Errorf("PJRT plugin %s (from %s) can't be used: %w; %s", plugin.Path, plugin.Source, err, remedy(plugin.Kind))
 	}
@@ -198,7 +208,7 @@ func load(plugin Plugin, options string) (*Backend, error) {
 	if options != "" {
 		config += "," + options
 	}
-	b, err := openPlugin(plugin, config)
+	b, err := openPlugin(plugin, config, log)
 	if err != nil {
 		return nil, fmt.Errorf("opening PJRT plugin %s (from %s): %w; %s", plugin.Path, plugin.Source, err, remedy(plugin.Kind))
 	}

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute"
+
+	"github.com/stprune/workbench/stprune/accel/execcache"
 )
 
 // foldersVariable is go-xla's list of folders with plugins.
@@ -33,6 +36,29 @@ func CacheDir() (string, error) {
 		return "", fmt.Errorf("finding the cache folder: %w; set STPRUNE_CACHE to a folder", err)
 	}
 	return filepath.Join(dir, "stprune"), nil
+}
+
+// Executables opens the cache of compiled programs: the folder that STPRUNE_EXEC_CACHE names, or executables in [CacheDir]. It is
+// nil when the variable says off, or when XLA_FLAGS asks for dumps, which only compiling makes. The first program that can't be
+// kept later on is told to log.
+func Executables(log io.Writer) (*execcache.Cache, error) {
+	const variable = "STPRUNE_EXEC_CACHE"
+	folder := os.Getenv(variable)
+	if folder == "off" || strings.Contains(os.Getenv("XLA_FLAGS"), "xla_dump") {
+		return nil, nil
+	}
+	if folder == "" {
+		cache, err := CacheDir()
+		if err != nil {
+			return nil, err
+		}
+		folder = filepath.Join(cache, "executables")
+	}
+	cache, err := execcache.Open(folder, execcache.DefaultLimit, log)
+	if err != nil {
+		return nil, fmt.Errorf("%w; set %s to another folder or to off", err, variable)
+	}
+	return cache, nil
 }
 
 // Find looks for the plugin of the given kind, [CUDA] or [CPU], in the places and the order of the package's description. The

@@ -2,8 +2,10 @@
 
 package accel
 
+import "io"
+
 const xlaBuilt = false
 
-func openPlugin(Plugin, string) (*Backend, error) {
+func openPlugin(Plugin, string, io.Writer) (*Backend, error) {
 	return nil, ErrNotBuilt
 }

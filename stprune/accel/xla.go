@@ -3,18 +3,30 @@
 package accel
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
+
+	"github.com/stprune/workbench/stprune/accel/execcache"
 )
 
 const xlaBuilt = true
 
-func openPlugin(plugin Plugin, config string) (*Backend, error) {
+// opening guards go-xla's list of plugins, to which [execcache.Attach] adds.
+var opening sync.Mutex
+
+// openPlugin opens a plugin with the cache of compiled programs, or without it, which log is told.
+func openPlugin(plugin Plugin, config string, log io.Writer) (*Backend, error) {
+	opening.Lock()
+	defer opening.Unlock()
 	if (plugin.Kind == CUDA) != pjrt.IsCUDAName(plugin.Path) {
 		return nil, fmt.Errorf("go-xla takes every path with \"cuda\" or \"nvidia\" in it for a CUDA plugin: move this one, or set STPRUNE_CACHE to another folder")
 	}
@@ -23,16 +35,24 @@ func openPlugin(plugin Plugin, config string) (*Backend, error) {
 			return nil, err
 		}
 	}
+	cache, uncached := Executables(log)
+	uncached = cmp.Or(uncached, execcache.Attach(plugin.Path, cache))
 	library, err := pjrt.GetPlugin(plugin.Path)
 	if err != nil {
 		return nil, err
+	}
+	if uncached != nil {
+		cache = nil
+		if !errors.Is(uncached, errors.ErrUnsupported) {
+			fmt.Fprintf(log, "accel: compiled programs are not kept: %v\n", uncached)
+		}
 	}
 	backend, err := xla.New(config)
 	if err != nil {
 		return nil, err
 	}
 	major, minor := library.Version()
-	return &Backend{Backend: backend, Kind: plugin.Kind, Plugin: plugin.Path, API: fmt.Sprintf("%d.%d", major, minor)}, nil
+	return &Backend{Backend: backend, Kind: plugin.Kind, Plugin: plugin.Path, Executables: cache, API: fmt.Sprintf("%d.%d", major, minor)}, nil
 }
 
 // pointToCUDA tells XLA where the ptxas and libdevice of a Python environment are. go-xla looks for them beside the plugin only,

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package execcache
+
+import "io/fs"
+
+func ours(fs.FileInfo) bool { return false }
