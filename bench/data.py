@@ -207,6 +207,11 @@ class Batches:
         self.ahead = torch.arange(w.history, w.history + w.horizon)
         self.with_future = raw
 
+    def to(self, device: str) -> Batches:
+        for name in ("features", "values", "measured", "past", "ahead"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
     def cut(self, starts: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """Inputs, the calendar of the forecast steps where the model takes it, targets in raw units, and where they are known."""
         ahead = starts[:, None] + self.ahead

@@ -24,7 +24,10 @@ CASES = [
     *("stid 67 64", "stid 170 64", "stid 307 64", "stid 716 64", "gwnet 67 64", "gwnet 170 64"),
     *("staeformer 67 16", "staeformer 170 16", "opencity 67 4 288"),
 ]
-VARIANTS = ["plain=", "tuned=--lean --keep-memory", "compile=--lean --keep-memory --compile"]
+VARIANTS = {
+    "cpu": ["plain=", "tuned=--lean --keep-memory", "compile=--lean --keep-memory --compile"],
+    "cuda": ["plain=", "tuned=--lean", "compile=--lean --compile"],
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Row:
     """One measurement, as it stands in the CSV."""
 
     date: str
+    device: str  # the GPU's name, or cpu
     cpu: str
     cores: int
     revision: str
@@ -78,15 +82,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Machine:
+    device: str
     cpu: str
     cores: int
     revision: str
 
     @staticmethod
-    def here() -> Machine:
+    def here(device: str) -> Machine:
+        if device == "cuda":
+            ask = "import torch; print(torch.cuda.get_device_name())"
+            answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True)
+            if answer.returncode != 0:
+                raise RuntimeError(f"torch finds no GPU:\n{answer.stderr[-2000:]}")
+            device = answer.stdout.strip()
         names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
         git = subprocess.run(["git", "-C", str(HERE), "describe", "--always", "--dirty"], capture_output=True, text=True)
-        return Machine(names[0].strip() if names else "unknown", len(os.sched_getaffinity(0)), git.stdout.strip() or "unknown")
+        cpu = names[0].strip() if names else "unknown"
+        return Machine(device, cpu, len(os.sched_getaffinity(0)), git.stdout.strip() or "unknown")
 
 
 def busy_seconds() -> float:
@@ -115,15 +127,16 @@ def measure(machine: Machine, case: Case, round: int, who: str, command: list[st
     r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"})
     times = (r["median_ns"] / 1e6, r["fastest_ns"] / 1e6, r["slowest_ns"] / 1e6, r["compile_ns"] / 1e9, peak, others)
     return Row(
-        datetime.now().isoformat(timespec="seconds"), machine.cpu, machine.cores, machine.revision,
+        datetime.now().isoformat(timespec="seconds"), machine.device, machine.cpu, machine.cores, machine.revision,
         case.model, case.nodes, case.batch, case.steps, round, who, r["backend"], r["parameters"], r["steps"],
         *(float(f"{t:.4g}") for t in times),
     )  # fmt: skip
 
 
 def commands(args: argparse.Namespace, case: Case) -> dict[str, list[str]]:
-    ours = [args.stprune, "bench", "step", "--json", "--for", f"{args.seconds:g}s", *case.flags(), *shlex.split(args.ours)]
-    theirs = [sys.executable, str(HERE / "step.py"), "--json", "--for", f"{args.seconds:g}", *case.flags()]
+    backend = ["--backend", "xla:cuda"] if args.device == "cuda" else []
+    ours = [args.stprune, "bench", "step", "--json", "--for", f"{args.seconds:g}s", *backend, *case.flags(), *shlex.split(args.ours)]
+    theirs = [sys.executable, str(HERE / "step.py"), "--json", "--device", args.device, "--for", f"{args.seconds:g}", *case.flags()]
     return {OURS: ours} | {name: [*theirs, *shlex.split(flags)] for name, flags in args.variant}
 
 
@@ -140,9 +153,11 @@ def table(rows: list[Row]) -> list[list[str]]:
     for r in rows:
         by.setdefault((r.model, r.nodes, r.batch, r.history), {}).setdefault(r.who, []).append(r)
     for (model, nodes, batch, history), of in by.items():
-        ours = {r.round: r for r in of[OURS]}
+        ours = {r.round: r for r in of.get(OURS, [])}
         for who in [w for w in of if w != OURS]:
             pairs = [(ours[r.round], r) for r in of[who] if r.round in ours]
+            if not pairs:
+                continue
 
             def middle(side: int, name: str, digits: int, pairs: list[tuple[Row, Row]] = pairs) -> str:
                 return f"{statistics.median(getattr(p[side], name) for p in pairs):.{digits}f}"
@@ -171,6 +186,7 @@ def variant(text: str) -> tuple[str, str]:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="peers.sh", description=__doc__)
     parser.add_argument("--stprune", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cpu", choices=VARIANTS)
     parser.add_argument("--repeat", type=int, default=3, help="rounds of each case")
     parser.add_argument("--for", dest="seconds", type=float, default=5.0, help="seconds of each measurement")
     parser.add_argument("--case", action="append", type=Case.read, help=f"may be repeated; default: {'; '.join(CASES)}")
@@ -179,7 +195,7 @@ def parse() -> argparse.Namespace:
         action="append",
         type=variant,
         metavar="NAME=FLAGS",
-        help=f"of the peer, may be repeated; default: {'; '.join(VARIANTS)}",
+        help=f"of the peer, may be repeated; default: {'; '.join(VARIANTS['cpu'])}",
     )
     parser.add_argument("--ours", default="", metavar="FLAGS", help="more flags of stprune bench step")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the CSV")
@@ -187,25 +203,35 @@ def parse() -> argparse.Namespace:
     if args.repeat < 1:
         parser.error("--repeat must be at least 1")
     args.case = args.case or [Case.read(c) for c in CASES]
-    args.variant = args.variant or [variant(v) for v in VARIANTS]
+    args.variant = args.variant or [variant(v) for v in VARIANTS[args.device]]
     return args
 
 
 def run(args: argparse.Namespace) -> None:
-    machine = Machine.here()
+    machine = Machine.here(args.device)
     args.results.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"\W+", "-", machine.cpu.lower()).strip("-")
+    name = re.sub(r"\W+", "-", (machine.cpu if args.device == "cpu" else machine.device).lower()).strip("-")
     path = args.results / f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}.csv"
     rows: list[Row] = []
+    failures: list[str] = []
     with path.open("w", newline="") as file:
         out = csv.DictWriter(file, [f.name for f in fields(Row)])
         out.writeheader()
         for case in args.case:
             parameters: int | None = None
+            failed: set[str] = set()  # they would fail in the next round too
             for round in range(1, args.repeat + 1):
                 turn = list(commands(args, case).items())
                 for who, command in turn if round % 2 else reversed(turn):
-                    r = measure(machine, case, round, who, command)
+                    if who in failed:
+                        continue
+                    try:
+                        r = measure(machine, case, round, who, command)
+                    except RuntimeError as e:  # perhaps the memory is too small for it
+                        failed.add(who)
+                        failures.append(f"{case.model} {case.nodes} {case.batch}, {who}")
+                        print(f"{failures[-1]}: {e}", file=sys.stderr)
+                        continue
                     parameters = parameters or r.parameters
                     if r.parameters != parameters:
                         raise RuntimeError(f"{case}: {who} has {r.parameters} parameters, another {parameters}; not the same model")
@@ -213,11 +239,13 @@ def run(args: argparse.Namespace) -> None:
                     out.writerow(asdict(r))
                     file.flush()
                     print(f"{case.model} {case.nodes} {case.batch}, round {round}, {who}: {r.median_ms:.1f} ms", file=sys.stderr)
-    print(f"{machine.cpu}, {machine.cores} cores, {machine.revision}\n")
+    print(f"{machine.device}, {machine.cpu}, {machine.cores} cores, {machine.revision}\n")
     print_table(table(rows))
-    if (most := max(r.others for r in rows)) > QUIET:
+    if (most := max((r.others for r in rows), default=0.0)) > QUIET:
         print(f"\nnot a quiet machine: others kept up to {most:.1f} cores busy, from which torch's threads suffer far more")
     print(f"\nall numbers: {os.path.relpath(path)}")
+    if failures:
+        raise RuntimeError("failed: " + "; ".join(failures))
 
 
 if __name__ == "__main__":

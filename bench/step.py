@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Times whole training steps of a model on made-up values, as `stprune bench step` does: gather, forward, loss, backward,
-clipping and Adam. The first step is reported by itself, the second warms up."""
+clipping and Adam. The first step is reported by itself, the second warms up. On a GPU a step ends when the GPU has done it."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ def loss_function(model: nn.Module, batches: Batches, compiled: bool) -> Callabl
     return torch.compile(loss, dynamic=False) if compiled else loss
 
 
-def measure(step: Callable[[], None], seconds: float) -> tuple[float, list[float]]:
-    """The seconds of the first step, and those of the steps after the second."""
+def measure(step: Callable[[], None], seconds: float, wait: Callable[[], None]) -> tuple[float, list[float]]:
+    """The seconds of the first step, and those of the steps after the second; wait returns when the device has done all work."""
 
     def timed() -> float:
+        wait()
         begin = time.perf_counter()
         step()
+        wait()
         return time.perf_counter() - begin
 
     first = timed()
@@ -73,20 +75,22 @@ def run(args: argparse.Namespace) -> Report:
     if len(windows.train) < args.batch:
         raise ValueError(f"{len(windows.train)} training windows; a batch of {args.batch} needs more")
     options = dict(args.option)
-    model = build(args.model, shape_of(series, windows, args.model, options), options, args.sdpa, args.lean).train()
-    loss_of = loss_function(model, Batches(series, windows, model.inputs), args.compile)
+    model = build(args.model, shape_of(series, windows, args.model, options), options, args.sdpa, args.lean).to(args.device).train()
+    loss_of = loss_function(model, Batches(series, windows, model.inputs).to(args.device), args.compile)
     optimiser = Optimiser(model, OptimiserOptions())
+    starts_of_all = windows.train.to(args.device)
 
     def step() -> None:
-        starts = windows.train[torch.randperm(len(windows.train))[: args.batch]]
+        starts = starts_of_all[torch.randperm(len(starts_of_all), device=args.device)[: args.batch]]
         optimiser.zero_grad()
         loss = loss_of(starts)
         loss.backward()
         optimiser.step()
         loss.item()
 
-    first, times = measure(step, args.seconds)
-    kind = " ".join(["torch", *(f for f in ("compile", "sdpa", "lean", "keep_memory") if getattr(args, f))])
+    first, times = measure(step, args.seconds, torch.cuda.synchronize if args.device == "cuda" else lambda: None)
+    device = [] if args.device == "cpu" else [args.device]
+    kind = " ".join(["torch", *device, *(f for f in ("compile", "sdpa", "lean", "keep_memory") if getattr(args, f))])
     nanoseconds = [round(t * 1e9) for t in times]
     return Report(
         kind, args.model, args.nodes, args.batch, sum(p.numel() for p in model.parameters()), round(first * 1e9),
@@ -132,6 +136,13 @@ def set_up(args: argparse.Namespace) -> None:
             raise ValueError("--keep-memory needs glibc's malloc")
 
 
+def use_cuda() -> None:
+    """Makes sure of a GPU, and of float32 in convolutions too, where torch would take TensorFloat-32."""
+    if not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no GPU; see nvidia-smi, and whether torch was built for its driver")
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add_model_flags(parser)
@@ -141,10 +152,13 @@ def main() -> int:
     parser.add_argument("--horizon", type=int, default=12)
     parser.add_argument("--per-day", type=int, default=288, help="steps of a day")
     parser.add_argument("--for", dest="seconds", type=float, default=5.0, help="measure at least this many seconds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     try:
         set_up(args)
+        if args.device == "cuda":
+            use_cuda()
         r = run(args)
     except ValueError as e:
         print(f"step.py: {e}", file=sys.stderr)

@@ -81,8 +81,9 @@ func (g *Graph) Transition() []float64 {
 // transpose of this matrix; the code of LargeST does not.
 func (g *Graph) NormalisedAdjacency() []float64 { return g.scaled(power(-0.5), power(-0.5)) }
 
-// NormalisedLaplacian is I − D^(−1/2) W D^(−1/2). The row of an isolated node is that of I. See [Graph.NormalisedAdjacency] for
-// directed graphs.
+// NormalisedLaplacian is I − D^(−1/2) W D^(−1/2). The row of an isolated node is that of I, as in the references' code. It is
+// symmetric only for an undirected graph: spectra and graph roughness take that of [Graph.Undirected]. See
+// [Graph.NormalisedAdjacency] for directed graphs.
 func (g *Graph) NormalisedLaplacian() []float64 {
 	m := g.NormalisedAdjacency()
 	for i, v := range m {

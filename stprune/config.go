@@ -39,7 +39,7 @@ type Config struct {
 	PrunedBatch int `toml:"pruned_batch"`
 
 	// Score of a unit, from what the training step measured (method section 2): "complexity" is Level + λs·Spatial +
-	// λt·Temporal + λg·Rough; "loss" is Level; "coherence" is Coherence + ε. [WithScore] replaces it. Default "complexity".
+	// λt·Temporal + λg·Rough; "loss" is Level; "coherence" is Coherence + ε. [WithScore] replaces it. Default "loss".
 	Score string `toml:"score"`
 	// LambdaS λs weighs the spatial dispersion. Default 1.
 	LambdaS float64 `toml:"lambda_s"`
@@ -49,14 +49,14 @@ type Config struct {
 	LambdaG float64 `toml:"lambda_g"`
 	// Epsilon ε keeps coherence scores off zero, so that every unit can be drawn. Default 0.01.
 	Epsilon float64 `toml:"epsilon"`
-	// Beta β in [0,1) is the score's memory: S ← βS + (1−β)s at each visit but the first, which sets S = s. Default 0.
+	// Beta β in [0,1) is the score's memory: S ← βS + (1−β)s at each visit but the first, which sets S = s. Default 0.5.
 	Beta float64 `toml:"beta"`
 	// Share is how many consecutive windows share one score, node by node when the unit is a pair: neighbouring windows have all
 	// but a few steps in common, so a visit of one tells about the others. Shared scores are best remembered (Beta). 1 keeps the
-	// units apart. Default 1.
+	// units apart. Default 12.
 	Share int `toml:"share"`
 	// Unseen says how units without a score rank: "top" above all others, so that they are visited first; "mean" as the mean of
-	// the others. Default "top".
+	// the others. Default "mean".
 	Unseen string `toml:"unseen"`
 
 	// Selector draws exactly k units (method section 3): "top+rest", "pps", "gumbel" or "uniform". Default "pps".
@@ -71,11 +71,11 @@ type Config struct {
 	InTime bool `toml:"in_time"`
 
 	// Stationarity z in the weights (method section 4): "none" is z = 1 (Horvitz–Thompson); "data" is known beforehand, see
-	// [WithStationarity]; "learning" follows the change of a unit's score between its last two visits. Default "learning".
+	// [WithStationarity]; "learning" follows the change of a unit's score between its last two visits. Default "none".
 	Stationarity string `toml:"stationarity"`
 	// Kappa κ ≥ 0: weights are π^(−κz). 0 means no rescaling. Default 1.
 	Kappa float64 `toml:"kappa"`
-	// WMax cuts weights to at most this, before normalisation. 0 or +Inf means no limit; otherwise at least 1. Default 10.
+	// WMax cuts weights to at most this, before normalisation. 0 or +Inf means no limit; otherwise at least 1. Default 0.
 	WMax float64 `toml:"w_max"`
 	// Normalise divides the weights of an epoch by their mean. Default true.
 	Normalise bool `toml:"normalise"`
@@ -89,11 +89,11 @@ func DefaultConfig() Config {
 		Epochs: 20, WarmUp: 1, Delta: 0.875, Rho: 0.1,
 		Anneal: "none", AnnealSteps: 4, MinUnits: 1, BatchPolicy: "fixed",
 
-		Score: "complexity", LambdaS: 1, LambdaT: 1, Epsilon: 0.01, Share: 1, Unseen: "top",
+		Score: "loss", LambdaS: 1, LambdaT: 1, Epsilon: 0.01, Beta: 0.5, Share: 12, Unseen: "mean",
 
 		Selector: "pps", Alpha: 0.5, Gamma: 1,
 
-		Stationarity: "learning", Kappa: 1, WMax: 10, Normalise: true,
+		Stationarity: "none", Kappa: 1, Normalise: true,
 	}
 }
 

@@ -62,7 +62,7 @@ func Example() {
 func ExampleNew() {
 	c := stprune.DefaultConfig()
 	c.Rho, c.WarmUp = 0.2, 0
-	c.Score, c.Stationarity, c.WMax, c.Normalise = "loss", "none", 0, false // Horvitz–Thompson weights 1/π
+	c.Share, c.Normalise = 1, false // a score for each unit, weights 1/π as they are
 
 	pruner, err := stprune.New(10, c)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 func schedule(t *testing.T, n int, change func(c *stprune.Config)) stprune.Schedule {
 	t.Helper()
-	c := stprune.DefaultConfig()
+	c := apart()
 	change(&c)
 	s, err := c.Schedule(n)
 	if err != nil {
@@ -129,7 +129,7 @@ func TestBudget(t *testing.T) {
 	const n = 100_000
 	for _, anneal := range []string{"none", "linear", "cosine", "step"} {
 		for _, budget := range []float64{0.25, 0.3, 0.5, 0.9, 1} {
-			c := stprune.DefaultConfig()
+			c := apart()
 			c.Budget, c.Anneal, c.Rho = budget, anneal, math.NaN() // ρ is not read
 			s, err := c.Schedule(n)
 			if anneal != "none" && budget <= 0.5 { // an annealed ramp alone takes half of the pruned part, 0.6 in all
@@ -153,7 +153,7 @@ func TestBudget(t *testing.T) {
 	if math.Abs(s.Retention()-2.0/16) > 1e-5 {
 		t.Errorf("budget 0.3 solves to ρ = %v, want 0.125", s.Retention())
 	}
-	c := stprune.DefaultConfig()
+	c := apart()
 	c.Budget = 0.1 // less than the 4 full epochs
 	if _, err := c.Schedule(n); err == nil || !strings.Contains(err.Error(), "0.2 of all visits") {
 		t.Errorf("error %v, want one that names the smallest budget, 0.2", err)
@@ -197,7 +197,7 @@ func TestBatchPolicy(t *testing.T) {
 func TestKeepIsWhatPlanVisits(t *testing.T) {
 	for _, m := range methods() {
 		for _, n := range []int{1, 2, 63, 64, 65, 1000} {
-			c := stprune.DefaultConfig()
+			c := apart()
 			c.Anneal, c.MinUnits = "cosine", 4
 			p, err := m.New(n, c)
 			if err != nil {
@@ -218,7 +218,7 @@ func TestKeepIsWhatPlanVisits(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	if err := stprune.DefaultConfig().Check(); err != nil {
+	if err := apart().Check(); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
 	nan, inf := math.NaN(), math.Inf(1)
@@ -248,7 +248,7 @@ func TestCheck(t *testing.T) {
 		"w_max":        {func(c *stprune.Config) { c.WMax = 0.5 }, func(c *stprune.Config) { c.WMax = nan }},
 	} {
 		for _, change := range changes {
-			c := stprune.DefaultConfig()
+			c := apart()
 			change(&c)
 			err := c.Check()
 			if err == nil || !strings.Contains(err.Error(), field) {
@@ -261,7 +261,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, n := range []int{-1, 0, math.MaxInt32 + 1} {
 		for _, m := range methods() {
-			if _, err := m.New(n, stprune.DefaultConfig()); err == nil {
+			if _, err := m.New(n, apart()); err == nil {
 				t.Errorf("%s accepts %d units", m.Name, n)
 			}
 		}

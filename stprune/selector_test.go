@@ -16,7 +16,7 @@ const draws = 100_000
 
 // sampling is a run of independent draws: every epoch is pruned, nothing is observed in between.
 func sampling(selector string, rho float64) stprune.Config {
-	c := stprune.DefaultConfig()
+	c := apart()
 	c.Epochs, c.WarmUp, c.Delta, c.Rho = draws, 0, 1, rho
 	c.Selector, c.Stationarity, c.WMax, c.Normalise = selector, "none", 0, false
 	return c

@@ -58,7 +58,7 @@ func TestUnseen(t *testing.T) {
 		unseen    string
 		low, high float64 // expected draws of the unseen among 10
 	}{{"mean", 4.9, 5.1}, {"top", 5.6, 5.85}} { // 10·50·1.5/150 and 10·50·2/175
-		c := stprune.DefaultConfig()
+		c := apart()
 		c.Epochs, c.WarmUp, c.Delta, c.Rho = rounds, 0, 1, 0.1
 		c.Score, c.Unseen, c.Stationarity = "loss", tc.unseen, "none"
 		p, err := stprune.New(n, c)

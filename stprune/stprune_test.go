@@ -36,6 +36,14 @@ func byName(name string) (core, error) {
 	return core{}, fmt.Errorf("no method %q", name)
 }
 
+// apart are settings under which every unit has a score of its own, and all parts of the method are in use.
+func apart() stprune.Config {
+	c := stprune.DefaultConfig()
+	c.Score, c.Beta, c.Share, c.Unseen = "complexity", 0, 1, "top"
+	c.Stationarity, c.WMax = "learning", 10
+	return c
+}
+
 // row is one unit's statistics.
 func row(level, spatial, temporal, rough, coherence float32) stprune.Stats {
 	return stprune.Stats{stprune.Level: level, stprune.Spatial: spatial, stprune.Temporal: temporal, stprune.Rough: rough, stprune.Coherence: coherence}
@@ -65,7 +73,7 @@ func TestScores(t *testing.T) {
 		{"coherence", func(c *stprune.Config) { c.Score, c.Epsilon = "coherence", 0.125 }, nil, 0.875},
 		{"own", func(*stprune.Config) {}, []stprune.Option{stprune.WithScore(func(s stprune.Stats) float32 { return s[stprune.Rough] * 10 })}, 20},
 	} {
-		c := stprune.DefaultConfig()
+		c := apart()
 		tc.change(&c)
 		p, err := stprune.New(3, c, tc.opts...)
 		if err != nil {
@@ -81,7 +89,7 @@ func TestScores(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	c := stprune.DefaultConfig()
+	c := apart()
 	c.Score, c.Beta = "loss", 0.75
 	p, err := stprune.New(2, c)
 	if err != nil {
@@ -125,7 +133,7 @@ func TestObserveRefuses(t *testing.T) {
 		{"score overflow", nil, []int32{2, 3}, slices.Concat(fine, row(3e38, 3e38, 0, 0, 0)), []string{"unit 3", "score"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, err := stprune.New(10, stprune.DefaultConfig(), tc.opts...)
+			p, err := stprune.New(10, apart(), tc.opts...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +157,7 @@ func TestObserveRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := m.New(10, stprune.DefaultConfig())
+		p, err := m.New(10, apart())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +168,7 @@ func TestObserveRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c := stprune.DefaultConfig()
+	c := apart()
 	c.Selector = "top+rest" // ranks only, so scores may be negative
 	p, err := stprune.New(10, c, negative)
 	if err != nil {
@@ -172,7 +180,7 @@ func TestObserveRefuses(t *testing.T) {
 }
 
 func TestObserveAllocatesNothing(t *testing.T) {
-	p, err := stprune.New(100, stprune.DefaultConfig())
+	p, err := stprune.New(100, apart())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +327,7 @@ func TestDataStationarityIsChecked(t *testing.T) {
 
 func TestPlanRefusesOtherEpochs(t *testing.T) {
 	for _, m := range methods() {
-		p, err := m.New(10, stprune.DefaultConfig())
+		p, err := m.New(10, apart())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +349,7 @@ func TestSeedsAndEpochs(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids := func(seed uint64, epoch int) []int32 {
-			c := stprune.DefaultConfig()
+			c := apart()
 			c.Seed = seed
 			p, err := m.New(1000, c)
 			if err != nil {
@@ -393,7 +401,7 @@ func TestResume(t *testing.T) {
 	const n = 300
 	for _, m := range methods() {
 		for _, stationarity := range []string{"none", "learning"} {
-			c := stprune.DefaultConfig()
+			c := apart()
 			c.Stationarity, c.Beta = stationarity, 0.5
 			create := func() stprune.Pruner {
 				p, err := m.New(n, c)
@@ -438,10 +446,10 @@ func TestStateIsChecked(t *testing.T) {
 		}
 		return p
 	}
-	none := stprune.DefaultConfig()
+	none := apart()
 	none.Stationarity = "none"
 	for _, m := range methods() {
-		p := create(m.Name, n, stprune.DefaultConfig())
+		p := create(m.Name, n, apart())
 		train(t, p, n, 0, 3)
 		state, err := p.MarshalBinary()
 		if err != nil {
@@ -465,10 +473,10 @@ func TestStateIsChecked(t *testing.T) {
 			refuse(p, state[:i], fmt.Sprintf("cut to %d bytes", i))
 		}
 		refuse(p, append(slices.Clone(state), 0), "a byte too long")
-		refuse(create(m.Name, n+1, stprune.DefaultConfig()), state, "of another size")
+		refuse(create(m.Name, n+1, apart()), state, "of another size")
 		for _, other := range methods() {
 			if other.Name != m.Name {
-				refuse(create(other.Name, n, stprune.DefaultConfig()), state, "of method "+m.Name)
+				refuse(create(other.Name, n, apart()), state, "of method "+m.Name)
 			}
 		}
 		if m.Name == "st-prune" {
@@ -494,7 +502,7 @@ func TestStateIsChecked(t *testing.T) {
 // A group with larger scores is not preferred: in units of its mean both groups are alike.
 func TestGroupsAreStandardised(t *testing.T) {
 	const n = 200
-	c := stprune.DefaultConfig()
+	c := apart()
 	c.Rho, c.Selector, c.Stationarity = 0.25, "pps", "none"
 	p, err := stprune.New(2*n, c, stprune.WithGroups(n, n))
 	if err != nil {

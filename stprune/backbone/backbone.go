@@ -47,7 +47,7 @@ type Traits struct {
 	PairWise  bool     // every node is forecast from its own history alone, so that training on single pairs is exact
 	Products  float64  // multiplications in the forward pass's matrix products, for one window of all nodes; 0: not known
 	Raw       bool     // values go in and come out in raw units; the backbone normalises by itself
-	Buffers   []Tensor // running statistics: training passes change them, the optimiser doesn't
+	Buffers   []Tensor // running statistics of batches: training passes change them, the optimiser doesn't
 	Constants []Tensor // arrays that stay on the device, e.g. a graph's supports
 }
 
@@ -128,8 +128,9 @@ type Pass struct {
 	constants map[string]*graph.Node
 	buffers   []string // in order
 	buffer    map[string]*graph.Node
-	dropout   *dropout // nil in evaluation
-	last      func() Last
+	dropout   *dropout    // nil in evaluation
+	counted   *graph.Node // [B] 1 for the windows that batch statistics count, else 0; nil: all are counted
+	last      func() Last // see SetLast
 }
 
 // NewPass splits theta [P+K], the parameters followed by the buffers, and names the constants, given in the order of Traits.
@@ -187,6 +188,11 @@ func (p *Pass) SetBuffer(name string, value *graph.Node) {
 	if p.Training() {
 		p.buffer[name] = graph.StopGradient(value)
 	}
+}
+
+// Padded says that the batch was filled up: windows of weight 0 [B] are left out of its statistics.
+func (p *Pass) Padded(weights *graph.Node) {
+	p.counted = graph.ConvertDType(graph.GreaterThan(weights, graph.ZerosLike(weights)), weights.DType())
 }
 
 // Training tells whether this is a pass of training.

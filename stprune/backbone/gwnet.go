@@ -29,7 +29,7 @@ import (
 //
 // A history shorter than the receptive field, 13 steps by default, gets zeros (of z-scored values) before it. A longer one gives
 // the reference several forecasts, one per last step; here the one of the very last step counts, although all steps enter the
-// batch statistics.
+// batch statistics. Windows that only fill up a batch do not enter them; the trainer compiles a second step for such a batch.
 type gwnet struct {
 	Config
 	channels, residual, dilation, skip, end int
@@ -339,23 +339,40 @@ func batchNormBuffers(name string, width int) []Tensor {
 }
 
 // batchNorm is torch.nn.BatchNorm2d over all but the last axis of x [N,T,B,C]: (x − mean)/√(variance + 1e-5)·weight + bias. In
-// training mean and (biased) variance are the batch's, and a tenth of them, the variance unbiased, enters the running ones.
+// training mean and (biased) variance are those of the windows that the pass counts, and a tenth of them, the variance unbiased,
+// enters the running ones.
 func batchNorm(p *Pass, name string, x *graph.Node) *graph.Node {
 	runningMean, runningVar := name+".running_mean", name+".running_var"
 	mean, variance := p.Buffer(runningMean), p.Buffer(runningVar)
 	if p.Training() {
-		// In two stages: one long float32 sum would lose digits.
-		average := func(x *graph.Node) *graph.Node { return graph.ReduceMean(graph.ReduceMean(x, 1, 2), 0) }
+		average, unbiased := batchAverage(p, x)
 		mean = average(x)
 		variance = average(graph.Square(graph.Sub(x, overLast(mean, x))))
-		n := float64(x.Shape().Size() / mean.Shape().Size())
 		move := func(buffer string, to *graph.Node) {
 			p.SetBuffer(buffer, graph.Add(graph.MulScalar(p.Buffer(buffer), 0.9), graph.MulScalar(to, 0.1)))
 		}
 		move(runningMean, mean)
-		move(runningVar, graph.MulScalar(variance, n/max(1, n-1)))
+		move(runningVar, graph.Mul(variance, unbiased))
 	}
 	scale := graph.Div(p.Param(name+".weight"), graph.Sqrt(graph.AddScalar(variance, 1e-5)))
 	y := graph.Mul(graph.Sub(x, overLast(mean, x)), overLast(scale, x))
 	return graph.Add(y, overLast(p.Param(name+".bias"), x))
+}
+
+// batchAverage is the mean over all but the last axis of arrays like x [N,T,B,C], and n/(n−1) of the n values that it counts. The
+// mean goes in two stages, as one long float32 sum would lose digits.
+func batchAverage(p *Pass, x *graph.Node) (average func(*graph.Node) *graph.Node, unbiased *graph.Node) {
+	d := x.Shape().Dimensions
+	if p.counted == nil {
+		n := float64(d[0] * d[1] * d[2])
+		average = func(x *graph.Node) *graph.Node { return graph.ReduceMean(graph.ReduceMean(x, 1, 2), 0) }
+		return average, graph.Scalar(x.Graph(), x.DType(), n/max(1, n-1))
+	}
+	windows := graph.ReduceAllSum(p.counted)
+	share := graph.Reshape(graph.Div(p.counted, graph.MulScalar(windows, float64(d[1]))), 1, 1, d[2], 1)
+	average = func(x *graph.Node) *graph.Node {
+		return graph.ReduceMean(graph.ReduceSum(graph.Mul(x, share), 1, 2), 0)
+	}
+	n := graph.MulScalar(windows, float64(d[0]*d[1]))
+	return average, graph.Div(n, graph.MaxScalar(graph.AddScalar(n, -1), 1))
 }

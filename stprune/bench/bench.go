@@ -70,6 +70,9 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	if s.Unit == train.Window { // whole batches only
+		windows.Train = windows.Train[:len(windows.Train)/s.Batch*s.Batch]
+	}
 	c := train.Config{
 		Backbone: s.Backbone, Options: s.Options, Optim: optim.Default(), Unit: s.Unit,
 		Epochs: 1 << 20, Batch: s.Batch, EvalBatch: s.Batch, ValidateEvery: math.MaxInt32, Seed: 1,

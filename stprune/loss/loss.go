@@ -3,8 +3,6 @@
 package loss
 
 import (
-	"math"
-
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/stprune/workbench/datasets"
@@ -95,7 +93,8 @@ func (r Reduction) total(e Residuals) (sum, count *node) {
 func (e Residuals) Level() *node { return graph.Div(e.Sum, graph.MaxScalar(e.Count, 1)) }
 
 // Stats reduces the residuals to the numbers that the scores are made of [B, stprune.NumStats], z-scored units
-// (method: complexity score). laplacian [N,N] is optional.
+// (method: complexity score). laplacian [N,N], the normalised one of the undirected graph, is optional; an isolated node has no
+// neighbours to differ from and counts with its own mean error.
 func (e Residuals) Stats(laplacian *node) *node {
 	abs := graph.DivScalar(e.Abs, e.std)
 	means := func(axis int) (mean, valid *node) { // [B,·]
@@ -164,29 +163,4 @@ func (e Residuals) Sums(weights *node) *node {
 		columns[i] = graph.ReduceSum(x, 0, 2)
 	}
 	return graph.Stack(columns[:], -1)
-}
-
-// NormalisedLaplacian is I − D^(−1/2) W D^(−1/2) of the symmetrised weights [N,N]; isolated nodes get a row of 0.
-func NormalisedLaplacian(g *datasets.Graph) []float32 {
-	n, w := g.N, g.Dense()
-	sym := func(i, j int) float64 { return (float64(w[i*n+j]) + float64(w[j*n+i])) / 2 }
-	degree := make([]float64, n)
-	for i := range n {
-		for j := range n {
-			degree[i] += sym(i, j)
-		}
-	}
-	out := make([]float32, n*n)
-	for i := range n {
-		for j := range n {
-			if degree[i] > 0 && degree[j] > 0 {
-				v := -sym(i, j) / math.Sqrt(degree[i]*degree[j])
-				if i == j {
-					v++
-				}
-				out[i*n+j] = float32(v)
-			}
-		}
-	}
-	return out
 }

@@ -113,7 +113,7 @@ func TestStats(t *testing.T) {
 	}
 	onBoth(t, func(f, y, mask *node) []*node {
 		e := New(f, y, mask, datasets.Scaler{Std: std}, true)
-		laplacian := graph.Const(f.Graph(), tensors.FromFlatDataAndDimensions(NormalisedLaplacian(g), 3, 3))
+		laplacian := graph.ConvertDType(graph.Const(f.Graph(), tensors.FromFlatDataAndDimensions(g.NormalisedLaplacian(), 3, 3)), f.DType())
 		return []*node{e.Stats(laplacian), e.Stats(nil)}
 	}, func(out [][]float32) {
 		for i, w := range want {

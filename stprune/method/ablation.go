@@ -11,7 +11,8 @@ type Ablation struct {
 // Ablations lists the parts that a comparison switches off one at a time.
 func Ablations() []Ablation {
 	return []Ablation{
-		{"loss", "the loss alone is the score", func(c *stprune.Config) { c.Score = "loss" }},
+		{"unscored", "the score plays no part", func(c *stprune.Config) { c.Gamma = 0 }},
+		{"apart", "every unit has a score of its own", func(c *stprune.Config) { c.Share, c.Beta = 1, 0 }},
 		{"unweighted", "all weights are 1", func(c *stprune.Config) { c.Kappa = 0 }},
 		{"constant", "the retention stays the same over the pruned epochs", func(c *stprune.Config) { c.Anneal = "none" }},
 	}

@@ -18,7 +18,7 @@ var bls = Method{
 
 func newBLS(s Setup) (stprune.Pruner, error) {
 	c := s.Config
-	c.Score, c.Beta = "loss", s.float("alpha")
+	c.Score, c.Beta, c.Share, c.Unseen = "loss", s.float("alpha"), 1, "top"
 	p, err := stprune.New(s.Units, c, append(coreOptions(s), stprune.WithName("bls"))...)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package optim
 import (
 	"math"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 )
 
@@ -31,7 +32,11 @@ func muon(c Config, s step) (*graph.Node, []*graph.Node) {
 			continue
 		}
 		rows := p.Shape[0]
-		x := NewtonSchulz(graph.Reshape(graph.Slice(u, span), rows, p.Size()/rows))
+		x := graph.Reshape(graph.Slice(u, span), rows, p.Size()/rows)
+		if c.NSDType == BFloat16 {
+			x = graph.ConvertDType(x, dtypes.BFloat16)
+		}
+		x = graph.ConvertDType(NewtonSchulz(x), u.DType())
 		scale := math.Sqrt(math.Max(1, float64(p.Shape[len(p.Shape)-2])/float64(p.Shape[len(p.Shape)-1])))
 		move := graph.MulScalar(graph.Mul(graph.Reshape(x, p.Size()), s.lr), scale)
 		parts = append(parts, graph.Sub(graph.Slice(decayed, span), move))
@@ -40,7 +45,8 @@ func muon(c Config, s step) (*graph.Node, []*graph.Node) {
 }
 
 // NewtonSchulz moves the singular values of a matrix towards 1 by five steps of X = aX + (bA + cA²)X, A = XXᵀ, from the matrix
-// divided by its Frobenius norm.
+// divided by its Frobenius norm, in the matrix's precision. In half precision, sums and products with a, b and c are rounded from
+// float32 as in torch. The Go backend rounds every array and so has torch's bits; XLA keeps more digits where it saves rounding.
 func NewtonSchulz(m *graph.Node) *graph.Node {
 	const a, b, c = 3.4445, -4.7750, 2.0315
 	rows, cols := m.Shape().Dimensions[0], m.Shape().Dimensions[1]
@@ -48,11 +54,20 @@ func NewtonSchulz(m *graph.Node) *graph.Node {
 	if tall {
 		m = graph.TransposeAllAxes(m, 1, 0)
 	}
-	x := graph.Div(m, graph.AddScalar(graph.Sqrt(graph.ReduceAllSum(graph.Square(m))), 1e-7))
+	wide := m.DType()
+	if wide.IsHalfPrecision() {
+		wide = dtypes.Float32
+	}
+	widened := func(x *graph.Node) *graph.Node { return graph.ConvertDType(x, wide) }
+	rounded := func(x *graph.Node) *graph.Node { return graph.ConvertDType(x, m.DType()) }
+	scaled := func(x *graph.Node, by float64) *graph.Node { return rounded(graph.MulScalar(widened(x), by)) }
+
+	norm := rounded(graph.Sqrt(graph.ReduceAllSum(graph.Square(widened(m)))))
+	x := graph.Div(m, graph.AddScalar(norm, 1e-7))
 	for range 5 {
 		xx := graph.EinsumAxes(x, x, [][2]int{{1, 1}}, nil)
-		poly := graph.Add(graph.MulScalar(xx, b), graph.MulScalar(graph.MatMul(xx, xx), c))
-		x = graph.Add(graph.MulScalar(x, a), graph.MatMul(poly, x))
+		poly := graph.Add(scaled(xx, b), graph.MatMul(scaled(xx, c), xx))
+		x = graph.Add(scaled(x, a), graph.MatMul(poly, x))
 	}
 	if tall {
 		x = graph.TransposeAllAxes(x, 1, 0)

@@ -17,21 +17,34 @@ import (
 
 // Config chooses an optimiser. The zero value of a field means "off", except where [Config.Check] asks for a value.
 type Config struct {
-	Name        string  `toml:"name"`         // "sgd", "adam" (coupled L2, as the references use it), "adamw" (decoupled) or "muon"
+	// Name is "sgd", "adam" (coupled L2, as the references use it), "adamw" (decoupled), "rmsprop" (coupled) or "muon".
+	Name        string  `toml:"name"`
 	LR          float64 `toml:"lr"`           // learning rate before the schedule
 	WeightDecay float64 `toml:"weight_decay"` // λ
-	Momentum    float64 `toml:"momentum"`     // sgd, muon (its reference: 0.95)
+	Momentum    float64 `toml:"momentum"`     // sgd, rmsprop (torch: 0), muon (its reference: 0.95)
 	Nesterov    bool    `toml:"nesterov"`     // sgd, muon (its reference: true)
 	Beta1       float64 `toml:"beta1"`        // adam, adamw, the AdamW part of muon
 	Beta2       float64 `toml:"beta2"`        // the same (muon's reference: 0.95)
-	Eps         float64 `toml:"eps"`          // the same (muon's reference: 1e-10)
+	Eps         float64 `toml:"eps"`          // the same (muon's reference: 1e-10), rmsprop
 	AuxLR       float64 `toml:"aux_lr"`       // muon: rate of its AdamW part; scheduled with LR
 	Clip        float64 `toml:"clip"`         // largest global L2 norm of the gradient; 0: no clipping
+
+	// Alpha is rmsprop's share of the mean square that stays at each step.
+	Alpha float64 `toml:"alpha,omitempty"`
+	// NSDType is the precision of muon's Newton–Schulz: [Float32] (or empty), the parameters' own, or [BFloat16] as in its reference.
+	NSDType string `toml:"ns_dtype,omitempty"`
 }
+
+// Values of [Config.NSDType].
+const (
+	Float32  = "float32"
+	BFloat16 = "bfloat16"
+)
 
 // Default is Adam as the references set it: lr 1e-3, betas 0.9 and 0.999, eps 1e-8, coupled weight decay 1e-4, clipping at 5.
 func Default() Config {
-	return Config{Name: "adam", LR: 1e-3, WeightDecay: 1e-4, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, AuxLR: 3e-4, Clip: 5}
+	return Config{Name: "adam", LR: 1e-3, WeightDecay: 1e-4, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, AuxLR: 3e-4, Clip: 5,
+		Alpha: 0.99, NSDType: Float32}
 }
 
 // rule is one optimiser: how many state vectors it keeps and how it moves the parameters.
@@ -68,10 +81,11 @@ func (p Part) Size() int {
 
 func rules() map[string]rule {
 	return map[string]rule{
-		"sgd":   {[]string{"momentum"}, sgd},
-		"adam":  {[]string{"m", "v"}, adam},
-		"adamw": {[]string{"m", "v"}, adamW},
-		"muon":  {[]string{"momentum", "m", "v"}, muon},
+		"sgd":     {[]string{"momentum"}, sgd},
+		"adam":    {[]string{"m", "v"}, adam},
+		"adamw":   {[]string{"m", "v"}, adamW},
+		"rmsprop": {[]string{"momentum", "v"}, rmsProp},
+		"muon":    {[]string{"momentum", "m", "v"}, muon},
 	}
 }
 
@@ -91,11 +105,20 @@ func (c Config) Check() error {
 	}
 	inf := math.Inf(1)
 	checks := []error{in("lr", c.LR, 0, inf), in("weight_decay", c.WeightDecay, 0, inf), in("clip", c.Clip, 0, inf)}
-	if c.Name == "sgd" || c.Name == "muon" {
+	switch c.Name {
+	case "sgd", "muon":
 		checks = append(checks, in("momentum", c.Momentum, 0, 1), in("aux_lr", c.AuxLR, 0, inf))
+	case "rmsprop":
+		checks = append(checks, in("momentum", c.Momentum, 0, 1), in("eps", c.Eps, 0, inf))
+		if !(c.Alpha > 0 && c.Alpha < 1) { // a spec leaves out 0, and reading it would give the default
+			checks = append(checks, fmt.Errorf("optim.alpha = %v; want a value between 0 and 1", c.Alpha))
+		}
 	}
-	if c.Name != "sgd" {
+	if c.Name != "sgd" && c.Name != "rmsprop" {
 		checks = append(checks, in("beta1", c.Beta1, 0, 1), in("beta2", c.Beta2, 0, 1), in("eps", c.Eps, 0, inf))
+	}
+	if c.NSDType != "" && c.NSDType != Float32 && c.NSDType != BFloat16 {
+		checks = append(checks, fmt.Errorf("optim.ns_dtype %q is unknown; choose %s or %s", c.NSDType, Float32, BFloat16))
 	}
 	for _, err := range checks {
 		if err != nil {
@@ -203,4 +226,12 @@ func adamStep(c Config, s step) (*graph.Node, []*graph.Node) {
 	v := graph.Add(graph.MulScalar(s.slots[1], c.Beta2), graph.MulScalar(graph.Square(s.grad), 1-c.Beta2))
 	denominator := graph.AddScalar(graph.Div(graph.Sqrt(v), graph.Sqrt(s.correct2)), c.Eps)
 	return graph.Sub(s.theta, graph.Mul(graph.Div(m, denominator), graph.Div(s.lr, s.correct1))), []*graph.Node{m, v}
+}
+
+// rmsProp couples the weight decay: g += λθ; v = αv + (1−α)g²; b = μb + g/(√v + eps); θ −= lr·b (torch.optim.RMSprop, not centred).
+func rmsProp(c Config, s step) (*graph.Node, []*graph.Node) {
+	g := graph.Add(s.grad, graph.MulScalar(s.theta, c.WeightDecay))
+	v := graph.Add(graph.MulScalar(s.slots[1], c.Alpha), graph.MulScalar(graph.Square(g), 1-c.Alpha))
+	move := graph.Add(graph.MulScalar(s.slots[0], c.Momentum), graph.Div(g, graph.AddScalar(graph.Sqrt(v), c.Eps)))
+	return graph.Sub(s.theta, graph.Mul(move, s.lr)), []*graph.Node{move, v}
 }

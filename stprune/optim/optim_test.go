@@ -23,6 +23,15 @@ func TestScheduleShapes(t *testing.T) {
 		{"milestone 1 keeps the first epoch", Schedule{Kind: "multistep", Gamma: 0.5, Milestones: []int{1, 5}}, at(0, 9), 1},
 		{"milestone 1 changes the second", Schedule{Kind: "multistep", Gamma: 0.5, Milestones: []int{1, 5}}, at(1, 10), 0.5},
 		{"milestones multiply", Schedule{Kind: "multistep", Gamma: 0.5, Milestones: []int{1, 5}}, at(5, 50), 0.25},
+		{"warm-up begins above 0", Schedule{WarmUp: 0.2}, at(0, 0), 1.0 / 21},
+		{"warm-up is linear in steps", Schedule{WarmUp: 0.2}, at(0, 9), 10.0 / 21},
+		{"warm-up ends at the rate", Schedule{WarmUp: 0.2}, at(2, 20), 1},
+		{"warm-up by epoch ignores steps", Schedule{WarmUp: 0.2, By: "epoch"}, at(1, 10), 2.0 / 3},
+		{"warm-up by epoch ends at the rate", Schedule{WarmUp: 0.2, By: "epoch"}, at(2, 20), 1},
+		{"cosine begins after the warm-up", Schedule{Kind: "cosine", Floor: 0.1, WarmUp: 0.2}, at(2, 20), 1},
+		{"cosine takes what the warm-up leaves", Schedule{Kind: "cosine", Floor: 0.1, WarmUp: 0.2}, at(6, 60), 0.55},
+		{"cosine by epoch takes what the warm-up leaves", Schedule{Kind: "cosine", By: "epoch", WarmUp: 0.2}, at(6, 60), 0.5},
+		{"milestones count the warm-up's epochs", Schedule{Kind: "multistep", Gamma: 0.5, Milestones: []int{1}, WarmUp: 0.2}, at(1, 10), 0.5 * 11 / 21},
 	} {
 		if err := c.s.Check(); err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -49,6 +58,8 @@ func TestCheckNamesTheKey(t *testing.T) {
 		"optim.beta2":        func(c *Config) { c.Beta2 = 1 },
 		"optim.clip":         func(c *Config) { c.Clip = math.NaN() },
 		"optim.momentum":     func(c *Config) { c.Name, c.Momentum = "sgd", 1 },
+		"optim.alpha":        func(c *Config) { c.Name, c.Alpha = "rmsprop", 0 },
+		"optim.ns_dtype":     func(c *Config) { c.NSDType = "float16" },
 	} {
 		c := Default()
 		change(&c)
@@ -56,7 +67,7 @@ func TestCheckNamesTheKey(t *testing.T) {
 			t.Errorf("error %v; want one that names %s", err, want)
 		}
 	}
-	for _, name := range []string{"sgd", "adam", "adamw", "muon"} {
+	for name := range rules() {
 		c := Default()
 		c.Name = name
 		if err := c.Check(); err != nil {

@@ -42,9 +42,15 @@ func gwnetInput(_ *golden, _ backbone.Config, x *node) backbone.Input {
 }
 
 // gwnetConstants compares the transition matrices with the file's.
-func gwnetConstants(g *golden, own []backbone.Tensor) error {
+func gwnetConstants(g *golden, own []backbone.Tensor) ([][]float64, error) {
+	var all [][]float64
 	for _, c := range own {
 		g.want(c.Name, float64s(c.Values), graphSingle)
+		values, _, err := g.get(c.Name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, values)
 	}
-	return nil
+	return all, nil
 }

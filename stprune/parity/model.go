@@ -2,6 +2,7 @@ package parity
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,8 +27,9 @@ type reference struct {
 	config   func(g *golden, c config) (backbone.Config, error)
 	input    func(g *golden, c backbone.Config, x *node) backbone.Input // of x [B,T,N,C] as the file has it
 
-	// constants compares what the model derived (supports, eigenvectors) with the file and replaces in own what the file decides.
-	constants func(g *golden, own []backbone.Tensor) error
+	// constants compares what the model derived (supports, eigenvectors) with the file. It returns the values to compute with, in
+	// order: the file's where it has them or decides them, and in double precision where they were derived here.
+	constants func(g *golden, own []backbone.Tensor) ([][]float64, error)
 }
 
 func references() []reference {
@@ -51,7 +53,8 @@ func stidConfig(_ *golden, c config) (backbone.Config, error) {
 	}, nil
 }
 
-// channels takes x apart whose channels are value, time of day and day of week. The time-of-day index is trunc(x·S) in float32.
+// channels takes x apart whose channels are value, time of day and day of week. The time-of-day index is trunc(x·S) in float32. For
+// their runs in float64, in which some products are too small, the references were given a time of day of at least index/S.
 func channels(_ *golden, c backbone.Config, x *node) backbone.Input {
 	d := x.Shape().Dimensions
 	channel := func(c int) *node {
@@ -61,9 +64,13 @@ func channels(_ *golden, c backbone.Config, x *node) backbone.Input {
 		return graph.Reshape(graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(0, 1)), d[0], d[1])
 	}
 	tod, dow := first(channel(1)), first(channel(2))
+	slot := graph.Floor(graph.MulScalar(graph.ConvertDType(tod, dtypes.Float32), c.StepsPerDay))
+	if tod.DType() == dtypes.Float64 {
+		tod = graph.Max(tod, graph.DivScalar(graph.ConvertDType(slot, dtypes.Float64), c.StepsPerDay))
+	}
 	return backbone.Input{
 		Value: channel(0), Tod: tod, Dow: dow,
-		TodIndex: graph.ConvertDType(graph.Floor(graph.MulScalar(tod, c.StepsPerDay)), dtypes.Int32),
+		TodIndex: graph.ConvertDType(slot, dtypes.Int32),
 		DowIndex: graph.ConvertDType(dow, dtypes.Int32),
 	}
 }
@@ -90,11 +97,9 @@ type subject struct {
 	ref       reference
 	cfg       backbone.Config
 	model     backbone.Backbone
-	theta     *tensors.Tensor   // [P+K]
-	params    int               // P
-	constants []*tensors.Tensor // of the model
-	x         *tensors.Tensor   // [B,T,N,C]
-	w         *tensors.Tensor   // [B]
+	theta     []float64   // [P+K]
+	params    int         // P
+	constants [][]float64 // of the model
 	scaler    datasets.Scaler
 	losses    *graph.Exec // of lossGraph; one for losses, gradients and all optimisers, as compiling takes the time here
 }
@@ -108,6 +113,16 @@ func (g *golden) checkModel(be compute.Backend) error {
 	if err := s.load(); err != nil {
 		return err
 	}
+	for _, s.g.double = range []bool{false, true} {
+		if err := s.check(be); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check compares all results, in the golden's precision.
+func (s *subject) check(be compute.Backend) error {
 	if err := s.checkForward(be); err != nil {
 		return err
 	}
@@ -117,13 +132,13 @@ func (g *golden) checkModel(be compute.Backend) error {
 	}
 	defer s.losses.Finalize()
 	for _, target := range []string{"y", "y2"} {
-		if _, ok := g.arrays[target]; ok {
+		if _, ok := s.g.arrays[target]; ok {
 			if err := s.checkLoss(target); err != nil {
 				return err
 			}
 		}
 	}
-	for name, settings := range g.meta.Optim {
+	for name, settings := range s.g.meta.Optim {
 		if err := s.checkSteps(be, name, settings); err != nil {
 			return err
 		}
@@ -138,7 +153,6 @@ func (s *subject) load() (err error) {
 	if s.model, err = backbone.New(s.ref.backbone, s.cfg); err != nil {
 		return err
 	}
-	var theta []float32
 	take := func(name string, size int) error {
 		values, shape, err := s.g.get(name)
 		if err != nil {
@@ -147,7 +161,7 @@ func (s *subject) load() (err error) {
 		if len(values) != size {
 			return fmt.Errorf("%s has %d values %v; the model needs %d", name, len(values), shape, size)
 		}
-		theta = append(theta, float32s(values)...)
+		s.theta = append(s.theta, values...)
 		return nil
 	}
 	for _, p := range s.model.Params() {
@@ -155,27 +169,17 @@ func (s *subject) load() (err error) {
 			return err
 		}
 	}
-	s.params = len(theta)
+	s.params = len(s.theta)
 	traits := s.model.Traits()
 	for _, b := range traits.Buffers {
 		if err := take("buffer."+b.Name, len(b.Values)); err != nil {
 			return err
 		}
 	}
-	s.theta = tensors.FromFlatDataAndDimensions(theta, len(theta))
 	if s.ref.constants != nil {
-		if err := s.ref.constants(s.g, traits.Constants); err != nil {
+		if s.constants, err = s.ref.constants(s.g, traits.Constants); err != nil {
 			return err
 		}
-	}
-	for _, c := range traits.Constants {
-		s.constants = append(s.constants, tensors.FromFlatDataAndDimensions(c.Values, c.Shape...))
-	}
-	if s.x, err = s.array("x", 0); err != nil {
-		return err
-	}
-	if s.w, err = s.array("w", 0); err != nil {
-		return err
 	}
 	scaler, _, err := s.g.get("scaler")
 	if err != nil {
@@ -190,22 +194,27 @@ func (s *subject) load() (err error) {
 	return nil
 }
 
-// array is an array of the file without its last cut axes, which are of size 1.
-func (s *subject) array(name string, cut int) (*tensors.Tensor, error) {
-	values, shape, err := s.g.get(name)
-	if err != nil {
+// args are the inputs of the graphs: theta, x and the constants, which pass takes apart, and with target its values y [B,Q,N] and
+// the weights [B].
+func (s *subject) args(target string) ([]any, error) {
+	args := []any{tensor(s.theta, s.g.double, len(s.theta))}
+	add := func(name string, cut int) error { // without the last cut axes, which are of size 1
+		values, shape, err := s.g.get(name)
+		if err == nil {
+			args = append(args, tensor(values, s.g.double, shape[:len(shape)-cut]...))
+		}
+		return err
+	}
+	if err := add("x", 0); err != nil {
 		return nil, err
 	}
-	return tensors.FromFlatDataAndDimensions(float32s(values), shape[:len(shape)-cut]...), nil
-}
-
-// args are the inputs that all graphs begin with; pass takes them apart.
-func (s *subject) args(more ...any) []any {
-	args := []any{s.theta, s.x}
-	for _, c := range s.constants {
-		args = append(args, c)
+	for i, c := range s.model.Traits().Constants {
+		args = append(args, tensor(s.constants[i], s.g.double, c.Shape...))
 	}
-	return append(args, more...)
+	if target == "" {
+		return args, nil
+	}
+	return args, errors.Join(add(target, 1), add("w", 0))
 }
 
 // pass builds the model's forecast [B,Q,N], in training mode if asked to, from the inputs of args. It returns the other inputs.
@@ -226,19 +235,24 @@ func (s *subject) residuals(forecast, y *node) loss.Residuals {
 }
 
 func (s *subject) checkForward(be compute.Backend) error {
+	args, err := s.args("")
+	if err != nil {
+		return err
+	}
 	out, err := graph.CallOnceN(be, func(in []*node) []*node {
 		eval, _, _, _ := s.pass(in, false)
 		train, p, _, _ := s.pass(in, true)
 		return []*node{eval, train, p.Theta(graph.Slice(in[0], graph.AxisRange(0, s.params)))}
-	}, s.args()...)
+	}, args...)
 	if err != nil {
 		return fmt.Errorf("forward: %w", err)
 	}
 	s.g.want("out_eval", flat(out[0]), 0)
 	s.g.want("out_train_nodropout", flat(out[1]), 0)
-	after := backbone.Named(s.model, float32s(flat(out[2])))
+	after := flat(out[2])[s.params:]
 	for _, b := range s.model.Traits().Buffers {
-		s.g.want("bn_after."+b.Name, float64s(after[b.Name]), 0)
+		s.g.want("bn_after."+b.Name, after[:len(b.Values)], 0)
+		after = after[len(b.Values):]
 	}
 	return nil
 }
@@ -269,11 +283,11 @@ func (s *subject) lossGraph(in []*node) []*node {
 
 // checkLoss compares losses, and for the main target the gradients of the pooled and the weighted loss.
 func (s *subject) checkLoss(target string) error {
-	y, err := s.array(target, 1)
+	args, err := s.args(target)
 	if err != nil {
 		return err
 	}
-	out, err := s.losses.Call(s.args(y, s.w)...)
+	out, err := s.losses.Call(args...)
 	if err != nil {
 		return fmt.Errorf("loss: %w", err)
 	}
@@ -341,7 +355,7 @@ func (s *subject) checkSteps(be compute.Backend, name string, settings json.RawM
 	if err := cfg.Check(); err != nil {
 		return err
 	}
-	y, err := s.array("y", 1)
+	args, err := s.args("y")
 	if err != nil {
 		return err
 	}
@@ -360,11 +374,9 @@ func (s *subject) checkSteps(be compute.Backend, name string, settings json.RawM
 	defer update.Finalize()
 	var slots []any
 	for range cfg.Slots() {
-		slots = append(slots, tensors.FromFlatDataAndDimensions(make([]float32, s.params), s.params))
+		slots = append(slots, tensor(make([]float64, s.params), s.g.double, s.params))
 	}
-	var losses, norms []float64
-	var after map[string][]float32
-	args := s.args(y, s.w)
+	var losses, norms, after []float64
 	for step := range 4 {
 		out, err := s.losses.Call(args...)
 		if err != nil {
@@ -375,12 +387,12 @@ func (s *subject) checkSteps(be compute.Backend, name string, settings json.RawM
 			break
 		}
 		hyper := cfg.Hyper(cfg.LR, step+1)
-		moved, err := update.Call(append([]any{out[thetaAfter], out[pooledGrad], float32s(hyper[:])}, slots...)...)
+		moved, err := update.Call(append([]any{out[thetaAfter], out[pooledGrad], tensor(hyper[:], s.g.double, len(hyper))}, slots...)...)
 		if err != nil {
 			return fmt.Errorf("optimiser %s: %w", name, err)
 		}
 		norms = append(norms, flat(moved[0])...)
-		after = backbone.Named(s.model, float32s(flat(moved[1])))
+		after = flat(moved[1])
 		args[0] = moved[1]
 		for i := range slots {
 			slots[i] = moved[2+i]
@@ -391,7 +403,8 @@ func (s *subject) checkSteps(be compute.Backend, name string, settings json.RawM
 		s.g.want("gradnorm."+name, norms, 0)
 	}
 	for _, p := range s.model.Params() {
-		s.g.want("after."+name+"."+p.Name, float64s(after[p.Name]), 0)
+		s.g.want("after."+name+"."+p.Name, after[:p.Size()], 0)
+		after = after[p.Size():]
 	}
 	return nil
 }

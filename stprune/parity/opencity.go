@@ -53,28 +53,30 @@ func (g *golden) borrow(stem string, prefixes ...string) error {
 }
 
 // openCityConstants compares the position code, the matrix of the graph step and the space of the Laplacian's eigenvectors with
-// the file's. Eigenvectors have no sign of their own, so the model is then given the file's.
-func openCityConstants(g *golden, own []backbone.Tensor) error {
-	for i, c := range own {
+// the file's. Eigenvectors have no sign of their own, so the model is given the file's.
+func openCityConstants(g *golden, own []backbone.Tensor) ([][]float64, error) {
+	var all [][]float64
+	for _, c := range own {
+		name, ok := map[string]string{"adjacency": "adj_mx", "eigenvectors": "lap_mx"}[c.Name]
+		if !ok {
+			name = "buffer." + c.Name
+		}
+		values, shape, err := g.get(name)
+		if err != nil {
+			return nil, err
+		}
 		switch c.Name {
 		case "adjacency": // the reference divides by the row sums when it uses the matrix
-			a, shape, err := g.get("adj_mx")
-			if err != nil {
-				return err
-			}
-			g.compare("adj_mx by rows", float64s(c.Values), rowShares(a, shape[0]), 1e-6)
+			values = rowShares(values, shape[0])
+			g.compare("adj_mx by rows", float64s(c.Values), values, 1e-6)
 		case "eigenvectors":
-			vectors, shape, err := g.get("lap_mx")
-			if err != nil {
-				return err
-			}
-			g.compare("lap_mx projector", projector(float64s(c.Values), shape), projector(vectors, shape), 1e-5)
-			own[i].Values = float32s(vectors)
+			g.compare("lap_mx projector", projector(float64s(c.Values), shape), projector(values, shape), 1e-5)
 		default: // the reference computes the angles in float32, so that the largest is good to 99·6e-8
-			g.want("buffer."+c.Name, float64s(c.Values), 1e-5)
+			g.want(name, float64s(c.Values), 1e-5)
 		}
+		all = append(all, values)
 	}
-	return nil
+	return all, nil
 }
 
 // rowShares divides the rows of a square matrix [n,n] by their sums.

@@ -1,6 +1,7 @@
 // Package parity compares this implementation with arrays that reference implementations produced: model outputs, losses,
-// gradients, optimiser steps, metrics, windows, selections of units. A file pair X.npz and X.json holds the arrays and says what they are; the
-// json's suggested_abs_tol is the tolerance of an array.
+// gradients, optimiser steps, metrics, windows, selections of units. A file pair X.npz and X.json holds the arrays and says what
+// they are; the json's suggested_abs_tol is the tolerance of an array. Models are computed in float64 too, and may then differ
+// from the stored float32 by no more than the reference's own run in float64 did.
 package parity
 
 import (
@@ -92,6 +93,7 @@ type golden struct {
 	arrays map[string]datasets.Array
 	done   map[string]bool // arrays used as input or compared
 	report func(Result)
+	double bool // compute models in float64
 }
 
 type meta struct {
@@ -103,6 +105,15 @@ type meta struct {
 
 type arrayMeta struct {
 	Tolerance float64 `json:"suggested_abs_tol"`
+	Rounding  float64 `json:"f32_f64_max_abs_diff"` // between the reference's results in float32, which are stored, and in float64
+	Largest   float64 `json:"max_abs"`
+}
+
+// double is the tolerance for results of float64: the reference's own rounding. The description gives it with three digits, and
+// storing an array rounds it by up to half a unit in the last place.
+func (m arrayMeta) double() float64 {
+	largest := float32(m.Largest)
+	return 1.05*m.Rounding + (float64(math.Nextafter32(largest, math.MaxFloat32))-float64(largest))/2
 }
 
 func load(stem string) (*golden, error) {
@@ -168,6 +179,9 @@ func (g *golden) want(name string, got []float64, tolerance float64) {
 	g.done[name] = true
 	if tolerance == 0 {
 		tolerance = g.meta.Arrays[name].Tolerance
+		if g.double {
+			tolerance = g.meta.Arrays[name].double()
+		}
 	}
 	a, ok := g.arrays[name]
 	if !ok {
@@ -180,6 +194,9 @@ func (g *golden) want(name string, got []float64, tolerance float64) {
 // compare reports the difference of computed values and what the file's arrays say they are.
 func (g *golden) compare(name string, got, want []float64, tolerance float64) {
 	r := Result{File: g.stem, Array: name, Tolerance: tolerance}
+	if g.double {
+		r.Array += " in float64"
+	}
 	switch {
 	case len(want) != len(got):
 		r.Problem = fmt.Sprintf("computed %d values, the file has %d", len(got), len(want))

@@ -55,6 +55,9 @@ func TestFindsDifferences(t *testing.T) {
 		"out of tolerance": func(d map[string]any) {
 			d["arrays"].(map[string]any)["out_eval"].(map[string]any)["suggested_abs_tol"] = 1e-12
 		},
+		"out of tolerance in float64": func(d map[string]any) {
+			d["arrays"].(map[string]any)["out_eval"].(map[string]any)["f32_f64_max_abs_diff"] = 0
+		},
 		"unknown model": func(d map[string]any) { d["model"] = "Oracle" },
 		"other sizes":   func(d map[string]any) { d["config"].(map[string]any)["num_nodes"] = 6 },
 	} {

@@ -410,6 +410,14 @@ func (s Spec) meaning() Spec {
 	if o.Name == "adam" || o.Name == "adamw" {
 		o.Momentum, o.Nesterov = 0, false
 	}
+	if o.Name == "rmsprop" {
+		o.AuxLR, o.Beta1, o.Beta2, o.Nesterov = 0, 0, 0, false
+	} else {
+		o.Alpha = 0
+	}
+	if o.Name != "muon" || o.NSDType == optim.Float32 {
+		o.NSDType = ""
+	}
 	h := &s.Schedule
 	if h.Kind == "" {
 		h.Kind = "constant"
@@ -460,7 +468,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 		return stprune.Config{}
 	case name == "st-prune" || name == "bls":
 		if name == "bls" { // has a score of its own
-			c.Score, c.Beta = "", 0
+			c.Score, c.Beta, c.Share, c.Unseen = "", 0, 0, ""
 		}
 		if c.Score != "complexity" {
 			c.LambdaS, c.LambdaT, c.LambdaG = 0, 0, 0
@@ -496,7 +504,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 }
 
 // formatVersion is part of every id. Raise it when equal specs no longer give equal results.
-const formatVersion = 1
+const formatVersion = 2
 
 // ID identifies the run of this spec on data with the given content hash ([datasets.Series.Hash]; of several data sets, see [Do], joined): 16 hexadecimal digits.
 // Specs of equal meaning have equal ids. Backend "auto" must have been replaced by what it stands for.

@@ -37,6 +37,7 @@ type domain struct {
 
 	step, eval        *graph.Exec
 	gradients, errors *graph.Exec              // see Trainer.Gradient and Trainer.Errors
+	padded            *graph.Exec              // step for a batch that was filled up, of a backbone with batch statistics; else nil
 	passes            map[passKind]*graph.Exec // made when first asked for
 }
 
@@ -95,13 +96,13 @@ func (d *domain) putSeries(s *datasets.Series) {
 		tensors.FromFlatDataAndDimensions(dow, s.T),
 	}
 	if d.t.cfg.GraphStats {
-		d.laplacian = tensors.FromFlatDataAndDimensions(loss.NormalisedLaplacian(s.Graph), s.N, s.N)
+		d.laplacian = tensors.FromFlatDataAndDimensions(float32s(s.Graph.Undirected().NormalisedLaplacian()), s.N, s.N)
 	}
 }
 
 // build prepares the executables; they are compiled when first used.
 func (d *domain) build(be compute.Backend) (err error) {
-	if d.step, err = graph.NewExec(be, d.stepGraph); err == nil {
+	if d.step, err = graph.NewExec(be, func(in []*node) []*node { return d.stepGraph(in, false) }); err == nil {
 		d.eval, err = graph.NewExec(be, d.evalGraph)
 	}
 	if err == nil {
@@ -109,6 +110,9 @@ func (d *domain) build(be compute.Backend) (err error) {
 	}
 	if err == nil {
 		d.errors, err = graph.NewExec(be, d.errorGraph)
+	}
+	if err == nil && len(d.model.Traits().Buffers) > 0 {
+		d.padded, err = graph.NewExec(be, func(in []*node) []*node { return d.stepGraph(in, true) })
 	}
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -118,7 +122,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 
 func (d *domain) close() {
 	release(slices.Concat(d.resident, d.constants, []*tensors.Tensor{d.laplacian}))
-	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.eval, d.gradients, d.errors) {
+	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.padded, d.eval, d.gradients, d.errors) {
 		if e != nil {
 			e.Finalize()
 		}
@@ -145,8 +149,8 @@ func (d *domain) takeFixed(in []*node) (r resident, constants []*node, laplacian
 }
 
 // stepGraph: inputs theta, slots…, hyper, key, starts, weights, [nodes], fixed…;
-// outputs theta, slots…, loss, gradient norm, stats.
-func (d *domain) stepGraph(in []*node) []*node {
+// outputs theta, slots…, loss, gradient norm, stats. padded says that the batch was filled up.
+func (d *domain) stepGraph(in []*node, padded bool) []*node {
 	cfg := d.t.cfg
 	next := func() *node { x := in[0]; in = in[1:]; return x }
 	theta := next()
@@ -163,6 +167,9 @@ func (d *domain) stepGraph(in []*node) []*node {
 
 	b := d.layout.gather(r, starts, units)
 	pass, params := backbone.NewPass(d.model, theta, constants, key)
+	if padded {
+		pass.Padded(weights)
+	}
 	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
 	total := cfg.Loss.Loss(e, weights)
 	refuse(total, cfg.Options["recompute"] == true, cfg.MemoryLimit)
@@ -234,7 +241,7 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	r := stprune.Stream(t.cfg.Seed, "dropout", t.state.Global)
 	b := len(f.starts)
 	own := []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(hyper32(hyper), optim.HyperSize),
+		tensors.FromFlatDataAndDimensions(float32s(hyper[:]), optim.HyperSize),
 		tensors.FromFlatDataAndDimensions([]uint32{r.Uint32(), r.Uint32()}, 2),
 		tensors.FromFlatDataAndDimensions(f.starts, b),
 		tensors.FromFlatDataAndDimensions(f.weights, b),
@@ -247,12 +254,16 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	for _, x := range slices.Concat(t.slots, own, d.fixed()) {
 		args = append(args, x)
 	}
-	if err := d.compile("training step", d.step, args); err != nil {
+	name, step := "training step", d.step
+	if d.padded != nil && len(f.ids) < b {
+		name, step = "training step with padding", d.padded
+	}
+	if err := d.compile(name, step, args); err != nil {
 		return 0, nil, err
 	}
 	start := time.Now()
 	defer func() { t.seconds.Steps += time.Since(start).Seconds() }()
-	out, err := d.step.Call(args...)
+	out, err := step.Call(args...)
 	if err != nil {
 		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
 	}
@@ -271,10 +282,10 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	return float64(value[0]), stats[:len(f.ids)*stprune.NumStats], nil
 }
 
-func hyper32(h [optim.HyperSize]float64) []float32 {
-	out := make([]float32, len(h))
-	for i, v := range h {
-		out[i] = float32(v)
+func float32s(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
 	}
 	return out
 }

@@ -30,7 +30,7 @@ func TestEveryBackboneAndOptimiserResumes(t *testing.T) {
 	for _, name := range backends {
 		be := open(t, name)
 		for backbone, options := range tinyBackbones() {
-			for _, optimiser := range []string{"sgd", "adam", "adamw", "muon"} {
+			for _, optimiser := range []string{"sgd", "adam", "adamw", "rmsprop", "muon"} {
 				t.Run(name+"/"+backbone+"/"+optimiser, func(t *testing.T) {
 					c := config()
 					c.Backbone, c.Options, c.Optim.Name, c.Epochs, c.PrunedBatch = backbone, options, optimiser, 3, c.Batch

@@ -52,7 +52,9 @@ type Config struct {
 
 	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
 
-	Only []string // train only parameters whose names begin with one of these; empty: all
+	// Only trains nothing but the parameters whose names begin with one of these; empty: all. Running statistics follow the data
+	// everywhere, as in PyTorch's training mode.
+	Only []string
 
 	Seed uint64
 
