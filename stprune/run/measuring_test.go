@@ -296,12 +296,12 @@ func TestOldRecords(t *testing.T) {
 
 func TestTrainingFollowsTheMethod(t *testing.T) {
 	for settings, want := range map[string][2]bool{ // graph statistics, sizes not known beforehand
-		"prune.method=st-prune prune.lambda_g=1":  {true, false},
-		"prune.method=st-prune prune.lambda_g=0":  {false, false},
-		"prune.method=random prune.lambda_g=1":    {false, false},
-		"prune.method=infobatch prune.lambda_g=1": {false, true},
-		"prune.method=divbs":                      {false, true},
-		"prune.method=craig":                      {false, false},
+		"prune.method=st-prune prune.score=complexity prune.lambda_g=1": {true, false},
+		"prune.method=st-prune prune.score=complexity prune.lambda_g=0": {false, false},
+		"prune.method=random prune.lambda_g=1":                          {false, false},
+		"prune.method=infobatch prune.lambda_g=1":                       {false, true},
+		"prune.method=divbs":                                            {false, true},
+		"prune.method=craig":                                            {false, false},
 	} {
 		c := tiny(t, strings.Fields(settings)...).training(1)
 		if got := [2]bool{c.GraphStats, c.Inexact}; got != want {
