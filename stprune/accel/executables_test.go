@@ -403,8 +403,13 @@ func TestSecondProcess(t *testing.T) {
 	if strings.Count(cold, "\n") != 4 || !strings.HasPrefix(cold, both[0]) || warm != cold {
 		t.Errorf("first process:\n%ssecond process:\n%s", cold, warm)
 	}
-	if coldCounts != "2 6" || warmCounts != "8 0" { // a training step and an evaluation each
-		t.Errorf("loaded and compiled %s in the first process, %s in the second; want 2 6 and 8 0", coldCounts, warmCounts)
+	var loaded, compiled int
+	_, err := fmt.Sscan(coldCounts, &loaded, &compiled)
+	if err != nil || loaded != 2 || compiled < 6 { // of STID the training step and the evaluation are there; the others have no fewer
+		t.Errorf("loaded and compiled %s in the first process (%v), want 2 and at least 6", coldCounts, err)
+	}
+	if want := fmt.Sprint(loaded+compiled, 0); warmCounts != want {
+		t.Errorf("loaded and compiled %s in the second process, want %s", warmCounts, want)
 	}
 	// Other flags make other executables.
 	if _, other := child("stid", "XLA_FLAGS=--xla_backend_optimization_level=0"); other != "0 2" {
