@@ -321,11 +321,11 @@ func made(t *testing.T, spec Spec, mae map[string]float64, without ...string) *s
 
 func TestReportGolden(t *testing.T) {
 	spec := with(t, "seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6, 7, 8]\nname = \"Made up\"\nbatch_policy = [\"fixed\", \"keep-steps\"]",
-		`"st-prune"]`, `"st-prune", { name = "st-prune", label = "loss score", prune.score = "loss" }]`)
+		`"st-prune"]`, `"st-prune", { name = "st-prune", label = "unscored", prune.gamma = 0 }]`)
 	s := made(t, spec, map[string]float64{
-		"full data": 1.5, "random": 1.6, "st-prune": 1.55, "loss score": 1.602,
+		"full data": 1.5, "random": 1.6, "st-prune": 1.55, "unscored": 1.602,
 		"full data, 3 × batch 5": 1.551,
-	}, "loss score 2")
+	}, "unscored 2")
 	report, err := s.report()
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ import (
 //	name = "STID on PEMS08"
 //	preset = "st-prune-adam"  # see `stprune presets`
 //	base = "base.toml"        # or settings of the runs from a file beside this one
-//	methods = ["infobatch", "st-prune", { name = "st-prune", label = "loss score", prune.score = "loss" }]
+//	methods = ["infobatch", "st-prune", { name = "st-prune", label = "unscored", prune.gamma = 0 }]
 //	rho = [0.05, 0.1]                         # default: the base's prune.rho
 //	seeds = [1, 2, 3, 4, 5, 6]                # default: 1 to 10
 //	batch_policy = ["fixed", "keep-steps"]    # default: the base's
@@ -244,7 +244,7 @@ func readMethod(given any) (Method, error) {
 		}
 		return m, nil
 	}
-	return Method{}, fmt.Errorf(`methods: %v; want names, or tables such as { name = "st-prune", label = "loss score", prune.score = "loss" }`, given)
+	return Method{}, fmt.Errorf(`methods: %v; want names, or tables such as { name = "st-prune", label = "unscored", prune.gamma = 0 }`, given)
 }
 
 // Check reports the first thing that makes no sense, by its key and with what to do.

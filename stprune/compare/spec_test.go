@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 	s, err := Parse([]byte(`
 preset = "st-prune-adam"
 base = "base.toml"
-methods = ["random", { name = "st-prune", label = "loss score", prune.score = "loss", train.unit = "pair" }]
+methods = ["random", { name = "st-prune", label = "unscored", prune.gamma = 0, train.unit = "pair" }]
 [data]
 name = "pems08"
 dates = [2017-05-01, 2017-06-01]
@@ -47,10 +47,10 @@ rho = 0.2
 	}
 	got := s.pruned(s.Methods[1], "keep-steps", 0.1, 4)
 	want := b
-	if err := want.Set("prune.method=st-prune", "prune.score=loss", "train.unit=pair", "prune.batch_policy=keep-steps", "prune.rho=0.1", "train.seed=4"); err != nil {
+	if err := want.Set("prune.method=st-prune", "prune.gamma=0", "train.unit=pair", "prune.batch_policy=keep-steps", "prune.rho=0.1", "train.seed=4"); err != nil {
 		t.Fatal(err)
 	}
-	if s.Methods[1].Label != "loss score" || !reflect.DeepEqual(got, want) {
+	if s.Methods[1].Label != "unscored" || !reflect.DeepEqual(got, want) {
 		t.Errorf("%s is the run %+v, want %+v", s.Methods[1].Label, got, want)
 	}
 

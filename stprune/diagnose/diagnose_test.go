@@ -63,6 +63,7 @@ func tiny(t *testing.T, settings ...string) run.Spec {
 		"data.name=ramp", "data.history=6", "data.horizon=3", "backend.name=go",
 		"model.options={embed_dim=6,node_dim=5,tod_dim=4,dow_dim=3,layers=1}",
 		"train.epochs=10", "train.batch=16", "train.eval_batch=16", "train.validate_every=5", "prune.rho=0.3", "prune.delta=1",
+		"prune.share=1", "prune.beta=0", "prune.unseen=top", "prune.score=complexity", "prune.stationarity=learning", "prune.w_max=10",
 	}, settings...)...)
 	if err != nil {
 		t.Fatal(err)
