@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -72,6 +74,80 @@ func TestAttention(t *testing.T) {
 	}
 }
 
+// Attention in chunks of any size must equal attention over all, and so must its gradients, of each loss that asks for them.
+func TestSelfAttention(t *testing.T) {
+	const groups, length, others, heads, width = 6, 5, 3, 2, 4
+	const d, scores = heads * width, others * heads * length * length * 8 // bytes of a group
+	for _, name := range []string{"xla", "go"} {
+		be, err := accel.Open(context.Background(), name, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer be.Close()
+		run := func(attend func(qkv, bias *graph.Node) *graph.Node) [][]float64 {
+			out, err := graph.CallOnceN(be.Backend, func(in []*graph.Node) []*graph.Node {
+				y := attend(in[0], in[1])
+				out := []*graph.Node{y}
+				for _, w := range in[2:] {
+					out = append(out, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, w)), in[0], in[1])...)
+				}
+				return out
+			}, normals([]int{groups, length, others, 3 * d}, []int{3 * d}, []int{groups, length, others, d}, []int{groups, length, others, d})...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var values [][]float64
+			for _, x := range out {
+				values = append(values, tensors.MustCopyFlatData[float64](x))
+			}
+			return values
+		}
+		third := func(x *graph.Node, i int) *graph.Node {
+			return graph.Slice(x, graph.AxisRange().Spacer(), graph.AxisRange(i*d, (i+1)*d))
+		}
+		want := run(func(qkv, bias *graph.Node) *graph.Node {
+			qkv = graph.Add(qkv, overLast(bias, qkv))
+			q := graph.MulScalar(third(qkv, 0), math.Sqrt(width)) // which attention divides by
+			return (&Pass{}).attention(q, third(qkv, 1), third(qkv, 2), 1, heads, 0)
+		})
+		for chunk, bytes := range map[int]int{1: 0, 2: 2 * scores, 3: 5 * scores, 6: 6 * scores} {
+			got := run(func(qkv, bias *graph.Node) *graph.Node {
+				return selfAttention(qkv, bias, graph.ReduceAndKeep(third(qkv, 1), graph.ReduceMean, 1), heads, bytes)
+			})
+			for i := range want {
+				for k := range want[i] {
+					if diff := math.Abs(got[i][k] - want[i][k]); !(diff < 1e-11) {
+						t.Fatalf("%s, chunks of %d: value %d of result %d is off by %g", name, chunk, k, i, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A common shift of all scores of a query must not matter, however large.
+func TestSelfAttentionOfLargeScores(t *testing.T) {
+	be, err := accel.Open(context.Background(), "go", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer be.Close()
+	// Queries 30, keys 100 and 101: scores 3000 and 3030.
+	qkv := [][][][]float32{{{{30, 100, 1}}, {{30, 101, 2}}}}
+	out, err := graph.CallOnce(be.Backend, func(qkv *graph.Node) *graph.Node {
+		mean := graph.Const(qkv.Graph(), [][][][]float32{{{{100.5}}}})
+		return selfAttention(qkv, graph.Const(qkv.Graph(), []float32{0, 0, 0}), mean, 1, 1<<20)
+	}, qkv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range tensors.MustCopyFlatData[float32](out) {
+		if v != 2 { // the first token weighs e⁻³⁰
+			t.Errorf("attended %v; want 2", v)
+		}
+	}
+}
+
 // Both norms must equal their formulas, gains and biases included.
 func TestNorms(t *testing.T) {
 	be, err := accel.Open(context.Background(), "go", io.Discard)
@@ -106,4 +182,51 @@ func TestNorms(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Layer norm's own gradient must be that of its formula.
+func TestLayerNormGradient(t *testing.T) {
+	for _, name := range []string{"xla", "go"} {
+		be, err := accel.Open(context.Background(), name, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer be.Close()
+		out, err := graph.CallOnceN(be.Backend, func(in []*graph.Node) []*graph.Node {
+			x, gain, bias, weight := in[0], in[1], in[2], in[3]
+			centred := graph.Sub(x, graph.ReduceAndKeep(x, graph.ReduceMean, -1))
+			variance := graph.ReduceAndKeep(graph.Square(centred), graph.ReduceMean, -1)
+			formula := graph.Div(centred, graph.Sqrt(graph.AddScalar(variance, 1e-5)))
+			formula = graph.Add(graph.Mul(formula, overLast(gain, x)), overLast(bias, x))
+			var gradients [2][]*graph.Node
+			for i, y := range []*graph.Node{formula, layerNorm(x, gain, bias)} {
+				gradients[i] = graph.Gradient(graph.ReduceAllSum(graph.Mul(y, weight)), x, gain, bias)
+			}
+			return append(gradients[0], gradients[1]...)
+		}, normals([]int{3, 4, 5}, []int{5}, []int{5}, []int{3, 4, 5})...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, of := range []string{"x", "gain", "bias"} {
+			want, got := tensors.MustCopyFlatData[float64](out[i]), tensors.MustCopyFlatData[float64](out[3+i])
+			for k := range want {
+				if diff := math.Abs(got[k] - want[k]); !(diff < 1e-12) {
+					t.Fatalf("%s: the gradient of %s is off by %g at %d", name, of, diff, k)
+				}
+			}
+		}
+	}
+}
+
+// normals are the same arrays of random values at each call.
+func normals(dims ...[]int) (all []any) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, d := range dims {
+		v := make([]float64, shapes.Make(dtypes.Float64, d...).Size())
+		for i := range v {
+			v[i] = 2 * r.NormFloat64()
+		}
+		all = append(all, tensors.FromFlatDataAndDimensions(v, d...))
+	}
+	return all
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -16,19 +18,26 @@ import (
 // attention over the nodes of each step.
 //
 //	Paper    Liu et al., CIKM 2023, arXiv 2308.10425; code XDZhelheim/STAEformer 2dfb9e3
-//	Cost     L·(8·D² + 4·D·F)·T + 2·L·D·T·(T + N) + T·D·Q multiplications per node and window; L·heads·T·N values of spatial
-//	         attention are kept per node and window for the gradient (D width, F ff_dim, L layers of each kind); no graph
+//	Cost     L·(8·D² + 4·D·F)·T + 2·L·D·T·(T + N) + T·D·Q multiplications per node and window; about
+//	         34·L·D·T values are kept per node and window for the gradient, with recompute 4·L·D·T (D width, F ff_dim, L layers
+//	         of each kind); no graph
 //	Options  embed_dim 24 (input_embedding_dim), tod_dim 24 (tod_embedding_dim), dow_dim 24 (dow_embedding_dim),
 //	         node_dim 0 (spatial_embedding_dim), adaptive_dim 80 (adaptive_embedding_dim); all but the first may be 0, off.
 //	         ff_dim 256 (feed_forward_dim), heads 4 (num_heads; they divide the sum of the five), layers 3 of each kind
 //	         (num_layers), dropout 0.1.
 //	         dow_index "calendar", or "zero" as ST-TTC has it: it feeds day/7, which the embedding's index truncates to 0.
-//	         recompute false: true computes each block twice instead of keeping its inner arrays for the gradient
+//	         attention "auto": the groups of tokens that attend to each other pass in chunks with 2 MB of scores (on CUDA 1 GB), or
+//	         one by one where a group has more; none are kept, as the backward pass computes them again. "single": always one by
+//	         one. "whole": all at once, and kept; slower, and needed only where a score is more than 88 above the mean of its row,
+//	         to which the others answer with NaN.
+//	         recompute false: true computes each block but for its attention twice instead of keeping its inner arrays for the
+//	         gradient
 type staeformer struct {
 	Config
 	embed, tod, dow, node, adaptive int
 	ff, heads, layers               int
 	dropout                         float64
+	attention                       string
 	dowZero, recompute              bool
 }
 
@@ -46,6 +55,7 @@ func newSTAEformer(c Config, o *options) Backbone {
 		dropout:   o.float("dropout", 0.1),
 		dowZero:   o.text("dow_index", "calendar", "zero") == "zero",
 		recompute: o.bool("recompute", false),
+		attention: o.text("attention", "auto", "single", "whole"),
 	}
 	switch {
 	case o.err != nil:
@@ -128,15 +138,18 @@ func (m *staeformer) blocks() []block {
 
 func (m *staeformer) Forward(p *Pass, in Input) *graph.Node {
 	x := m.tokens(p, in)
+	dims := x.Shape().Dimensions
+	x = graph.Reshape(x, x.Shape().Size()/m.width(), m.width()) // two axes: XLA makes fewer copies
 	for _, b := range m.blocks() {
 		if m.recompute {
 			x = x.Checkpoint()
 		}
-		x = m.block(p, b, x)
+		x = m.block(p, b, x, dims[:3])
 		if m.recompute {
 			x = x.StopCheckpoint()
 		}
 	}
+	x = graph.Reshape(x, dims...)
 	p.SetLast(func() Last {
 		h := graph.TransposeAllAxes(x, 0, 2, 1, 3)
 		return Last{Input: graph.Reshape(h, h.Shape().Dimensions[0], h.Shape().Dimensions[1], m.History*m.width())}
@@ -190,8 +203,8 @@ func (m *staeformer) tokens(p *Pass, in Input) *graph.Node {
 	return graph.Concatenate(parts, -1)
 }
 
-// block is attention and a feed-forward layer, each added to its input and then normalised.
-func (m *staeformer) block(p *Pass, b block, x *graph.Node) *graph.Node {
+// block is attention and a feed-forward layer, each added to its input x [B·T·N,D] and then normalised; grid is [B,T,N].
+func (m *staeformer) block(p *Pass, b block, x *graph.Node, grid []int) *graph.Node {
 	param := func(name string) *graph.Node { return p.Param(b.name + "." + name) }
 	layer := func(name string, x *graph.Node) *graph.Node {
 		return linear(x, param(name+".weight"), param(name+".bias"))
@@ -200,18 +213,67 @@ func (m *staeformer) block(p *Pass, b block, x *graph.Node) *graph.Node {
 		return layerNorm(x, param(name+".weight"), param(name+".bias"))
 	}
 
-	// Queries, keys and values in one product.
-	join := func(part string) *graph.Node {
-		return graph.Concatenate([]*graph.Node{param("attn.FC_Q." + part), param("attn.FC_K." + part), param("attn.FC_V." + part)}, 0)
-	}
-	qkv := linear(x, join("weight"), join("bias")) // [B,T,N,3D]
-	third := func(i int) *graph.Node {
-		return graph.Slice(qkv, graph.AxisRange().Spacer(), graph.AxisRange(i*m.width(), (i+1)*m.width()))
-	}
-	attended := layer("attn.out_proj", p.attention(third(0), third(1), third(2), b.axis, m.heads, 0))
+	attended := m.attend(p, param, b.axis, x, grid)
 	x = norm("ln1", graph.Add(x, p.Dropout(attended, m.dropout)))
 
 	hidden := layer("feed_forward.0", x)
 	hidden = graph.Max(hidden, graph.ScalarZero(hidden.Graph(), hidden.DType()))
 	return norm("ln2", graph.Add(x, p.Dropout(layer("feed_forward.2", hidden), m.dropout)))
+}
+
+// attend is attention of tokens x [B·T·N,D] to each other along an axis of the grid [B,T,N].
+func (m *staeformer) attend(p *Pass, param func(string) *graph.Node, axis int, x *graph.Node, grid []int) *graph.Node {
+	if m.attention == "whole" {
+		part := func(name string) *graph.Node {
+			y := linear(x, param("attn."+name+".weight"), param("attn."+name+".bias"))
+			return graph.Reshape(y, append(slices.Clone(grid), m.width())...)
+		}
+		y := p.attention(part("FC_Q"), part("FC_K"), part("FC_V"), axis, m.heads, 0)
+		return linear(graph.Reshape(y, x.Shape().Dimensions...), param("attn.out_proj.weight"), param("attn.out_proj.bias"))
+	}
+
+	// XLA copies rows of 8 values much faster, so each head gets zeros on the right.
+	width := m.width() / m.heads
+	zeros := (8 - width%8) % 8
+	padded := func(x *graph.Node, axis int) *graph.Node {
+		if zeros == 0 {
+			return x
+		}
+		dims := x.Shape().Dimensions
+		pads := make([]compute.PadAxis, x.Rank()+1)
+		pads[axis+1].End = zeros
+		x = graph.Reshape(x, slices.Concat(dims[:axis], []int{m.heads, width}, dims[axis+1:])...)
+		x = graph.Pad(x, graph.ScalarZero(x.Graph(), x.DType()), pads...)
+		return graph.Reshape(x, slices.Concat(dims[:axis], []int{m.heads * (width + zeros)}, dims[axis+1:])...)
+	}
+	// Queries, keys and values in one product.
+	join := func(part string) *graph.Node {
+		q := graph.MulScalar(param("attn.FC_Q."+part), 1/math.Sqrt(float64(width)))
+		parts := []*graph.Node{q, param("attn.FC_K." + part), param("attn.FC_V." + part)}
+		for i := range parts {
+			parts[i] = padded(parts[i], 0)
+		}
+		return graph.Concatenate(parts, 0)
+	}
+	groups := []int{grid[0], grid[1], grid[2], m.width()} // windows, along their steps
+	if axis == 2 {
+		groups = []int{grid[0] * grid[1], grid[2], 1, m.width()} // steps of windows, along their nodes
+	}
+	tokens := graph.Reshape(x, groups...)
+	weight, all := join("weight"), m.heads*(width+zeros)
+	keys := graph.Slice(weight, graph.AxisRange(all, 2*all))
+	mean := linear(graph.ReduceAndKeep(tokens, graph.ReduceMean, 1), keys, nil)
+	bytes := 2 << 20
+	if be, ok := x.Graph().Backend().(interface{ IsCUDA() bool }); ok && be.IsCUDA() {
+		bytes = 1 << 30
+	}
+	if m.attention == "single" {
+		bytes = 0
+	}
+	y := selfAttention(linear(tokens, weight, nil), join("bias"), mean, m.heads, bytes)
+	y = graph.Reshape(y, x.Shape().Dimensions[0], all)
+	if m.recompute { // the rest of the block; attention is kept, and computes its own scores again
+		y = y.Checkpoint()
+	}
+	return linear(y, padded(param("attn.out_proj.weight"), 1), param("attn.out_proj.bias"))
 }

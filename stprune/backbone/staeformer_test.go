@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -99,6 +100,7 @@ func TestSTAEformerOptionErrors(t *testing.T) {
 		`"num_heads"`:          {"num_heads": 4},
 		"option layers = -1":   {"layers": -1},
 		"recompute = yes":      {"recompute": "yes"},
+		"attention = flash":    {"attention": "flash"},
 		"option ff_dim = wide": {"ff_dim": "wide"},
 	} {
 		_, err := New("staeformer", Config{Nodes: 3, History: 12, Horizon: 12, StepsPerDay: 288, Options: options})
@@ -169,17 +171,33 @@ func farthest(a, b []float32) float64 {
 	return largest
 }
 
-// Recomputing the blocks must change neither forecast nor gradient, dropout included, on any backend.
-func TestSTAEformerRecompute(t *testing.T) {
+// How attention is computed, and computing blocks twice, must change neither forecast nor gradient, dropout included, on any
+// backend.
+func TestSTAEformerVariants(t *testing.T) {
 	dow := []float32{0, 1, 2, 3, 4, 6}
-	forecast, gradient := staeformerPass(t, "xla", nil, dow, true)
-	for _, backend := range []string{"xla", "go"} {
-		f, g := staeformerPass(t, backend, map[string]any{"recompute": true}, dow, true)
-		if d := farthest(forecast, f); d > 1e-5 {
-			t.Errorf("%s: forecast differs by %g", backend, d)
+	forecast, gradient := staeformerPass(t, "xla", map[string]any{"attention": "whole"}, dow, true)
+	for _, options := range []map[string]any{
+		nil,
+		{"attention": "single"},
+		{"recompute": true},
+		{"recompute": true, "attention": "single"},
+		{"recompute": true, "attention": "whole"},
+		{"embed_dim": 8, "tod_dim": 4, "dow_dim": 4, "adaptive_dim": 0}, // heads of 8 columns
+	} {
+		forecast, gradient := forecast, gradient
+		if _, other := options["embed_dim"]; other {
+			whole := maps.Clone(options)
+			whole["attention"] = "whole"
+			forecast, gradient = staeformerPass(t, "xla", whole, dow, true)
 		}
-		if d := farthest(gradient, g); d > 1e-4 {
-			t.Errorf("%s: gradient differs by %g", backend, d)
+		for _, backend := range []string{"xla", "go"} {
+			f, g := staeformerPass(t, backend, options, dow, true)
+			if d := farthest(forecast, f); !(d < 1e-5) {
+				t.Errorf("%v on %s: forecast differs by %g", options, backend, d)
+			}
+			if d := farthest(gradient, g); !(d < 1e-4) {
+				t.Errorf("%v on %s: gradient differs by %g", options, backend, d)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,14 +31,16 @@ type reference struct {
 	// constants compares what the model derived (supports, eigenvectors) with the file. It returns the values to compute with, in
 	// order: the file's where it has them or decides them, and in double precision where they were derived here.
 	constants func(g *golden, own []backbone.Tensor) ([][]float64, error)
+
+	variants []map[string]any // more options of ours, each of which must give the same arrays; nil: none
 }
 
 func references() []reference {
 	return []reference{
-		{"Graph WaveNet", "gwnet", gwnetConfig, gwnetInput, gwnetConstants},
-		{"OpenCity", "opencity", openCityConfig, openCityInput, openCityConstants},
-		{"STID", "stid", stidConfig, channels, nil},
-		{"STAEformer", "staeformer", staeformerConfig, channels, nil},
+		{"Graph WaveNet", "gwnet", gwnetConfig, gwnetInput, gwnetConstants, nil},
+		{"OpenCity", "opencity", openCityConfig, openCityInput, openCityConstants, nil},
+		{"STID", "stid", stidConfig, channels, nil, nil},
+		{"STAEformer", "staeformer", staeformerConfig, channels, nil, staeformerVariants},
 	}
 }
 
@@ -109,13 +112,16 @@ func (g *golden) checkModel(be compute.Backend) error {
 	if at < 0 {
 		return fmt.Errorf("model %s is not built yet", g.meta.Model)
 	}
-	s := &subject{g: g, ref: references()[at]}
-	if err := s.load(); err != nil {
-		return err
-	}
-	for _, s.g.double = range []bool{false, true} {
-		if err := s.check(be); err != nil {
+	ref := references()[at]
+	for _, g.variant = range append([]map[string]any{nil}, ref.variants...) {
+		s := &subject{g: g, ref: ref}
+		if err := s.load(); err != nil {
 			return err
+		}
+		for _, g.double = range []bool{false, true} {
+			if err := s.check(be); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -150,6 +156,7 @@ func (s *subject) load() (err error) {
 	if s.cfg, err = s.ref.config(s.g, s.g.meta.Config); err != nil {
 		return err
 	}
+	maps.Copy(s.cfg.Options, s.g.variant)
 	if s.model, err = backbone.New(s.ref.backbone, s.cfg); err != nil {
 		return err
 	}

@@ -94,6 +94,8 @@ type golden struct {
 	done   map[string]bool // arrays used as input or compared
 	report func(Result)
 	double bool // compute models in float64
+
+	variant map[string]any // options of ours that models are computed with
 }
 
 type meta struct {
@@ -196,6 +198,9 @@ func (g *golden) compare(name string, got, want []float64, tolerance float64) {
 	r := Result{File: g.stem, Array: name, Tolerance: tolerance}
 	if g.double {
 		r.Array += " in float64"
+	}
+	for option, value := range g.variant {
+		r.Array += fmt.Sprintf(" with %s = %v", option, value)
 	}
 	switch {
 	case len(want) != len(got):

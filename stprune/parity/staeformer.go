@@ -12,3 +12,6 @@ func staeformerConfig(_ *golden, c config) (backbone.Config, error) {
 		},
 	}, nil
 }
+
+// staeformerVariants are the other ways to compute attention.
+var staeformerVariants = []map[string]any{{"attention": "single"}, {"attention": "whole"}}
