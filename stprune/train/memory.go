@@ -9,11 +9,11 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// stepBytes estimates what a training step takes at its peak, from below: everything that stays on the device, and what the
-// forward pass, up to the loss, must keep for the backward pass, the inputs of its matrix products. What the compiler can fuse
-// away is not counted.
+// stepBytes estimates what a training step takes at its peak, from below: everything that stays on the device; what the forward pass,
+// up to the loss, must keep for the backward pass, the inputs of its matrix products and loops or, with recompute, what the backbone
+// marked to be kept; and the largest array within a loop. What the compiler can fuse away is not counted.
 func stepBytes(loss *node, recompute bool) int64 {
-	var bytes int64
+	var bytes, inLoops int64
 	seen := map[*node]bool{}
 	add := func(n *node) {
 		for sameValues(n) {
@@ -25,22 +25,29 @@ func stepBytes(loss *node, recompute bool) int64 {
 		}
 	}
 	for _, n := range loss.Graph().Nodes() {
+		kept := n.Id() < loss.Id()
 		switch {
-		case n.Type() == graph.NodeTypeParameter:
+		case !n.Function().IsMain():
+			if n.Type() == graph.NodeTypeDotGeneral {
+				inLoops = max(inLoops, n.Shape().ByteSize())
+			}
+		case n.Type() == graph.NodeTypeParameter, n.Type() == graph.NodeTypeOptimizationBarrier && kept && recompute:
 			add(n)
-		case n.Type() == graph.NodeTypeDotGeneral && n.Id() < loss.Id() && !recompute:
+		case (n.Type() == graph.NodeTypeDotGeneral || n.Type() == graph.NodeTypeWhile) && kept && !recompute:
 			for _, in := range n.Inputs() {
-				add(in)
+				if in.Type() != graph.NodeTypeBroadcastInDim { // where a loop's results begin
+					add(in)
+				}
 			}
 		}
 	}
-	return bytes
+	return bytes + inLoops
 }
 
 // sameValues tells whether a node holds the values of its input in another form, which need not be kept beside it.
 func sameValues(n *node) bool {
 	switch n.Type() {
-	case graph.NodeTypeReshape, graph.NodeTypeTranspose:
+	case graph.NodeTypeReshape, graph.NodeTypeTranspose, graph.NodeTypeIdentity, graph.NodeTypeOptimizationBarrier:
 		return true
 	}
 	return false
