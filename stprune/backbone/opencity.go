@@ -287,6 +287,7 @@ func (m *openCity) Forward(p *Pass, in Input) *graph.Node {
 type openCityContext struct {
 	past, future *graph.Node // [B,P,D] calendar tokens
 	space        *graph.Node // [M,D] spatial code, or nil
+	step         *graph.Node // [M,M] along the graph, or nil
 }
 
 func (m *openCity) context(p *Pass, in Input) openCityContext {
@@ -312,7 +313,7 @@ func (m *openCity) context(p *Pass, in Input) openCityContext {
 		future: tokens(m.future(in)),
 	}
 	if m.lap > 0 {
-		c.space = linear(p.Const(openCityEigenvectors),
+		c.space = linear(in.ofBlock(p.Const(openCityEigenvectors)),
 			p.Param("spatial_embedding.embedding_lap_pos_enc.weight"), p.Param("spatial_embedding.embedding_lap_pos_enc.bias"))
 	}
 	return c
