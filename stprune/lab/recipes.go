@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/stprune/workbench/datasets"
@@ -13,14 +14,19 @@ import (
 )
 
 // City is the data set "city": the synthetic city of [synth.Config]'s defaults (24 sensors, four weeks at 5 minutes), kept in
-// the first data folder and made, within a second, when it is not there yet.
+// the first data folder and made, within a second, when it is not there yet. With STPRUNE_CITY=small in the environment, as in the
+// tests, it is made with 6 sensors over one week.
 func (l *Lab) City() *datasets.Series {
 	const name = "city"
+	var config synth.Config
+	if os.Getenv("STPRUNE_CITY") == "small" {
+		config.Nodes, config.Days = 6, 7
+	}
 	if _, err := datasets.Find(name, l.Folders); err != nil {
 		if !errors.Is(err, datasets.ErrNotFound) {
 			l.Fail(err)
 		}
-		s, _, err := synth.CityContext(l.ctx, synth.Config{})
+		s, _, err := synth.CityContext(l.ctx, config)
 		l.Fail(err)
 		s.Name = name
 		l.Fail(datasets.Save(filepath.Join(l.Folders[0], name), s, datasets.Card{Licence: "CC0-1.0", Source: "synthetic city, default settings"}))

@@ -11,7 +11,9 @@ import (
 	"github.com/stprune/workbench/stprune/method"
 )
 
-func lot(r *rand.Rand, loss []float32, k int) ([]int32, []float32) { return stprune.Sample(r, len(loss), k), nil }
+func lot(r *rand.Rand, loss []float32, k int) ([]int32, []float32) {
+	return stprune.Sample(r, len(loss), k), nil
+}
 
 // A method that only this program has must train, go on after an interruption to the same files, and be read without it.
 func TestMethodOfOnesOwn(t *testing.T) {
