@@ -3,13 +3,10 @@ package figures
 import (
 	"errors"
 	"fmt"
-	"image/color"
 	"math"
 	"time"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/palette"
-	"gonum.org/v1/plot/palette/moreland"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -80,12 +77,10 @@ func KeptCalendar(c Calendar) (*Figure, error) {
 	}
 	days := len(share)
 
-	colours := palette.Reverse(moreland.BlackBody())
-	colours.SetMin(low)
-	colours.SetMax(high)
+	colours := sequential(low, high)
 	heat := plotter.NewHeatMap(enlarged{share, 1 + 1200/len(share[0]), 1 + 800/len(share)}, colours.Palette(255))
 	heat.Rasterized = true // cells drawn one by one show seams
-	heat.Min, heat.Max, heat.NaN = low, high, color.Gray{200}
+	heat.Min, heat.Max, heat.NaN = low, high, noData
 
 	p := newPlot("", "time of day at the window's start", "")
 	p.Add(heat)
@@ -111,16 +106,7 @@ func KeptCalendar(c Calendar) (*Figure, error) {
 		return ticks
 	})
 
-	bar := newPlot("", "", c.Label)
-	bar.Add(&plotter.ColorBar{ColorMap: colours, Vertical: true})
-	bar.HideX()
-	bar.Y.Min, bar.Y.Max = low, high
-
 	f := &Figure{width: page, height: height}
-	f.draw = func(c draw.Canvas) {
-		const width = 0.8 * vg.Inch
-		p.Draw(draw.Crop(c, 0, -width-6, 0, 0))
-		bar.Draw(draw.Crop(c, c.Max.X-c.Min.X-width, 0, 26, 0))
-	}
+	f.draw = func(canvas draw.Canvas) { drawWithBar(canvas, p, colours, c.Label) }
 	return f, nil
 }
