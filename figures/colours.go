@@ -64,7 +64,11 @@ func limits(rows ...[]float64) (low, high float64, err error) {
 		return 0, 0, fmt.Errorf("all values are missing")
 	}
 	if low == high {
-		low, high = low-0.5*max(1e-6, math.Abs(low)), high+0.5*max(1e-6, math.Abs(high))
+		reach := math.Abs(low) / 2
+		if reach == 0 {
+			reach = 0.5
+		}
+		low, high = low-reach, high+reach
 	}
 	return low, high, nil
 }

@@ -61,9 +61,12 @@ func ForecastPanels(windows []Forecast, step time.Duration, unit string) (*Figur
 	case span > 2*time.Hour:
 		each, timeUnit, ticks = step.Hours(), "h", wholeTicks(5, 1, 2, 3, 6, 12, 24)
 	}
-	const columns = 4
+	columns := min(4, len(windows))
 	rows := (len(windows) + columns - 1) / columns
 	f := &Figure{width: page, height: vg.Length(rows)*1.45*vg.Inch + 0.35*vg.Inch}
+	if columns <= 2 {
+		f.width = column
+	}
 	styles := []draw.LineStyle{{Color: okabeIto[6], Width: 1}, {Color: okabeIto[1], Width: 1.2, Dashes: dashes[1]}}
 	glyphs := []draw.GlyphStyle{
 		{Color: okabeIto[6], Radius: 1.2, Shape: draw.CircleGlyph{}}, {Color: okabeIto[1], Radius: 1.2, Shape: draw.BoxGlyph{}},

@@ -88,7 +88,10 @@ func OverheadBars(runs []Overhead) (*Figure, error) {
 		text.TextStyle[i] = textStyle(color.Black)
 	}
 	p.Add(text)
-	p.X.Min, p.X.Max = 0, max(1e-9, most*1.02)
+	p.X.Min, p.X.Max = 0, most*1.02
+	if most == 0 {
+		p.X.Max = 1
+	}
 	p.Y.Min, p.Y.Max = -0.6, float64(n)-0.4
 	p.X.Tick.Marker = roundTicks(8)
 	p.Y.Tick.Marker = names(labels...)

@@ -69,15 +69,15 @@ func OverlapMatrix(o Overlaps) (*Figure, error) {
 		a.Tick.Length, a.LineStyle.Width = 0, 0
 	}
 
-	f := &Figure{width: column}
+	f, aspect := &Figure{width: column}, vg.Length(0.75) // height of a cell over its width
 	if n > 6 {
-		f.width = page
+		f.width, aspect = page, 0.5
 	}
 	longest := vg.Length(0)
 	for _, name := range o.Names {
 		longest = max(longest, textStyle(color.Black).Width(name))
 	}
-	f.height = (f.width-longest-barWidth-16)*overlapAspect + longest*math.Sqrt2/2 + 16
+	f.height = (f.width-longest-barWidth-16)*aspect + longest*math.Sqrt2/2 + 16
 	f.draw = func(c draw.Canvas) { drawWithBar(c, p, colours, "Jaccard index") }
 	return f, nil
 }
@@ -89,9 +89,6 @@ func copied(m [][]float64) [][]float64 {
 	}
 	return out
 }
-
-// overlapAspect is the height of a cell over its width.
-const overlapAspect = 0.75
 
 // agreement draws the cells of an overlap matrix, the first method on top, and their numbers.
 type agreement struct {
