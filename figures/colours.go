@@ -37,11 +37,9 @@ func diverging(low, middle, high float64) palette.ColorMap {
 
 // colourOf is noData for NaN; values beyond the map's ends have the ends' colours.
 func colourOf(m palette.ColorMap, v float64) color.Color {
-	if math.IsNaN(v) {
-		return noData
-	}
-	c, err := m.At(min(m.Max(), max(m.Min(), v)))
-	if err != nil {
+	rounding := 1e-9 * (m.Max() - m.Min()) // reversed maps may refuse their own ends
+	c, err := m.At(min(m.Max()-rounding, max(m.Min()+rounding, v)))
+	if err != nil { // NaN
 		return noData
 	}
 	return c

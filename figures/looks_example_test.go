@@ -56,7 +56,7 @@ func ExampleSensorMap() {
 	m.Coords = nil
 	size(figures.SensorMap(m))
 	// Output:
-	// 650 × 416 <nil>
+	// 650 × 455 <nil>
 	// map: the sensors have no coordinates; import the data set with a file of them (--coords)
 }
 
@@ -91,5 +91,5 @@ func ExampleOverlapMatrix() {
 		Jaccard: [][]float64{{1, 0.06, 0.31}, {0.06, 1, 0.05}, {0.31, 0.05, 1}},
 		Chance:  [][]float64{{1, 0.05, 0.05}, {0.05, 1, 0.05}, {0.05, 0.05, 1}},
 	}))
-	// Output: 650 × 405 <nil>
+	// Output: 650 × 303 <nil>
 }

@@ -3,6 +3,7 @@ package figures
 import (
 	"bytes"
 	"fmt"
+	"image/color"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -410,8 +411,11 @@ func TestMapsScale(t *testing.T) {
 		}
 	}
 	// As drawn: the two crossing roads of the town are both 12 km long.
-	f := figure(t)(SensorMap(someMap()))
-	content, err := f.PNG()
+	town := someMap()
+	for i := range town.Value {
+		town.Value[i] = 1 // one colour, which nothing else has
+	}
+	content, err := figure(t)(SensorMap(town)).PNG()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,15 +426,44 @@ func TestMapsScale(t *testing.T) {
 	box := img.Bounds()
 	left, right, top, bottom := box.Max.X, 0, box.Max.Y, 0
 	for y := box.Min.Y; y < box.Max.Y; y++ {
-		for x := box.Min.X; x < box.Max.X*8/10; x++ { // without the colour bar
+		for x := box.Min.X; x < box.Max.X-int(barWidth*dpi/72); x++ { // without the colour bar
 			r, g, b, _ := img.At(x, y).RGBA()
-			if r>>8 == 60 && g>>8 == 60 && b>>8 == 60 { // a sensor's rim
+			if r > g || g > b {
 				left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
 			}
 		}
 	}
-	if wide, high := right-left, bottom-top; wide < 200 || wide-high > 6 || high-wide > 6 {
+	if wide, high := right-left, bottom-top; wide < 200 || wide-high > 2 || high-wide > 2 {
 		t.Errorf("sensors lie within %d × %d pixels, want a square", wide, high)
+	}
+}
+
+// Both ends of every map have colours of their own, and lightness falls all the way of the sequential one.
+func TestColours(t *testing.T) {
+	grey := func(c color.Color) int { return int(color.Gray16Model.Convert(c).(color.Gray16).Y) }
+	for _, ends := range [][2]float64{{0, 1}, {0.053, 0.197}, {-3, 1e9}} {
+		low, high := ends[0], ends[1]
+		m := sequential(low, high)
+		last := 1 << 16
+		for i := range 101 {
+			at := grey(colourOf(m, low+(high-low)*float64(i)/100))
+			if at >= last {
+				t.Errorf("%v to %v: %d %% is no darker than before", low, high, i)
+			}
+			last = at
+		}
+		if first := grey(colourOf(m, low-1)); first < 0xfff0 || last > 0x10 || grey(colourOf(m, high+1)) != last {
+			t.Errorf("%v to %v: ends of grey %#x and %#x, want white and black", low, high, first, last)
+		}
+		d := diverging(low, low+(high-low)/4, high)
+		blue, _, red, _ := colourOf(d, d.Min()).RGBA()
+		r, _, b, _ := colourOf(d, high).RGBA()
+		if colourOf(d, high) == noData || blue >= red || r <= b {
+			t.Errorf("%v to %v: the diverging map does not run from blue to red", low, high)
+		}
+	}
+	if colourOf(sequential(0, 1), math.NaN()) != noData {
+		t.Error("NaN has a colour of the map")
 	}
 }
 

@@ -83,18 +83,20 @@ func SensorMap(m Map) (*Figure, error) {
 	colours := sequential(low, high)
 	p := newPlot("", "longitude, °", "latitude, °")
 	p.Add(&sensors{m: m, links: links, colours: colours, narrow: narrow})
-	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks(4), roundTicks(5)
+	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks(4), roundTicks(6)
 
 	f := &Figure{width: column}
 	aspect := (north - south) / ((east - west) * narrow)
-	f.height = min(4.5*vg.Inch, max(1.6*vg.Inch, (f.width-barWidth-44)*vg.Length(aspect)+34))
+	f.height = min(4.5*vg.Inch, max(1.6*vg.Inch, (f.width-barWidth-44)*vg.Length(aspect)+34+scaleRoom))
 	f.draw = func(c draw.Canvas) {
 		// Both axes must have the same scale: the one with room to spare shows more around the sensors. Labels take room too, and
 		// may change with the range.
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = west, east, south, north
 		for range 3 {
 			data := p.DataCanvas(draw.Crop(c, 0, -barWidth-4, 0, 0)).Size()
-			p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = fit(west, east, south, north, narrow, float64(data.Y/data.X))
+			high := data.Y - scaleRoom
+			p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = fit(west, east, south, north, narrow, float64(high/data.X))
+			p.Y.Min -= (p.Y.Max - p.Y.Min) * float64(scaleRoom/high)
 		}
 		drawWithBar(c, p, colours, m.Label)
 	}
@@ -138,19 +140,21 @@ func (s *sensors) Plot(c draw.Canvas, p *plot.Plot) {
 	s.scaleBar(c, p)
 }
 
+// scaleRoom is what the bar takes at the bottom, below all sensors.
+const scaleRoom = vg.Length(14)
+
 // scaleBar draws a round number of kilometres, a fifth to a half of the map's width, in the lower left corner.
 func (s *sensors) scaleBar(c draw.Canvas, p *plot.Plot) {
 	const degree = 111.2 // kilometres of latitude
 	wide := (p.X.Max - p.X.Min) * s.narrow * degree
 	length := roundStep(wide / 2)
 	size := c.Max.X - c.Min.X
-	from := vg.Point{X: c.Min.X + 5, Y: c.Min.Y + 5}
+	from := vg.Point{X: c.Min.X + 5, Y: c.Min.Y + 3}
 	to := from.X + size*vg.Length(length/wide)
 	label := strconv.FormatFloat(length, 'g', -1, 64) + " km"
 	style := textStyle(color.Black)
 	style.Font.Size = fontSize - 1
 	style.XAlign, style.YAlign = draw.XCenter, draw.YBottom
-	c.FillPolygon(color.NRGBA{255, 255, 255, 200}, []vg.Point{{X: from.X - 3, Y: from.Y - 3}, {X: to + 3, Y: from.Y - 3}, {X: to + 3, Y: from.Y + 11}, {X: from.X - 3, Y: from.Y + 11}})
 	c.StrokeLine2(draw.LineStyle{Color: color.Black, Width: 1.2}, from.X, from.Y, to, from.Y)
 	c.FillText(style, vg.Point{X: (from.X + to) / 2, Y: from.Y + 2}, label)
 }

@@ -87,6 +87,7 @@ func OverheadBars(runs []Overhead) (*Figure, error) {
 	for i := range text.TextStyle {
 		text.TextStyle[i] = textStyle(color.Black)
 	}
+	text.Offset.Y = 1 // the middle of digits
 	p.Add(text)
 	p.X.Min, p.X.Max = 0, most*1.02
 	if most == 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/palette"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -57,7 +58,7 @@ func OverlapMatrix(o Overlaps) (*Figure, error) {
 	colours := sequential(0, max(0.1, math.Ceil(10*top)/10))
 
 	p := newPlot("", "", "")
-	p.Add(agreement{o, colours.Max()})
+	p.Add(agreement{o, colours})
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, float64(n)-0.5, -0.5, float64(n)-0.5
 	var below, beside []string
 	for i := range n {
@@ -69,15 +70,16 @@ func OverlapMatrix(o Overlaps) (*Figure, error) {
 		a.Tick.Length, a.LineStyle.Width = 0, 0
 	}
 
-	f, aspect := &Figure{width: column}, vg.Length(0.75) // height of a cell over its width
-	if n > 6 {
-		f.width, aspect = page, 0.5
-	}
 	longest := vg.Length(0)
 	for _, name := range o.Names {
 		longest = max(longest, textStyle(color.Black).Width(name))
 	}
-	f.height = (f.width-longest-barWidth-16)*aspect + longest*math.Sqrt2/2 + 16
+	f := &Figure{width: column}
+	cell := func() vg.Length { return (f.width - longest - barWidth - 16) / vg.Length(n) }
+	if cell() < 27 { // for two numbers
+		f.width = page
+	}
+	f.height = vg.Length(n)*max(22, min(25, 0.75*cell())) + 0.65*longest + 12
 	f.draw = func(c draw.Canvas) { drawWithBar(c, p, colours, "Jaccard index") }
 	return f, nil
 }
@@ -93,28 +95,24 @@ func copied(m [][]float64) [][]float64 {
 // agreement draws the cells of an overlap matrix, the first method on top, and their numbers.
 type agreement struct {
 	Overlaps
-	top float64
+	colours palette.ColorMap
 }
 
 // Plot implements [plot.Plotter].
 func (a agreement) Plot(c draw.Canvas, p *plot.Plot) {
 	n := len(a.Names)
-	colours := sequential(0, a.top)
-	value := make([][]float64, n)
-	for i, row := range a.Jaccard {
-		value[n-1-i] = row
-	}
-	cells{x: edges(0, n), y: edges(0, n), value: value, colours: colours, gap: 1}.Plot(c, p)
 	tx, ty := p.Transforms(&c)
 	for i, row := range a.Jaccard {
 		for j, v := range row {
-			x, y := tx(float64(j)), ty(float64(n-1-i))
 			if i == j {
-				half := vg.Point{X: (tx(1) - tx(0)) / 2, Y: (ty(1) - ty(0)) / 2}
-				c.FillPolygon(color.White, []vg.Point{{X: x - half.X, Y: y - half.Y}, {X: x + half.X, Y: y - half.Y}, {X: x + half.X, Y: y + half.Y}, {X: x - half.X, Y: y + half.Y}})
 				continue
 			}
-			style := textStyle(contrast(colourOf(colours, v)))
+			x, y := tx(float64(j)), ty(float64(n-1-i))
+			half := vg.Point{X: (tx(1)-tx(0))/2 - 0.5, Y: (ty(1)-ty(0))/2 - 0.5}
+			frame := []vg.Point{{X: x - half.X, Y: y - half.Y}, {X: x + half.X, Y: y - half.Y}, {X: x + half.X, Y: y + half.Y}, {X: x - half.X, Y: y + half.Y}}
+			c.FillPolygon(colourOf(a.colours, v), frame)
+			c.StrokeLines(draw.LineStyle{Color: noData, Width: 0.3}, append(frame, frame[0])) // around white too
+			style := textStyle(contrast(colourOf(a.colours, v)))
 			style.XAlign = draw.XCenter
 			if math.IsNaN(v) {
 				c.FillText(style, vg.Point{X: x, Y: y}, "–")

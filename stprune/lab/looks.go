@@ -101,59 +101,104 @@ func (l *Lab) Map(r *run.Run, what string) *figures.Figure {
 	return f
 }
 
-// Forecasts draws what the best parameters of a finished run forecast for training windows, beside what came: an easy and a hard
-// window, at the first and the last percentile of complexity at the end, and of a run with pruned epochs one of those kept most
-// and one of those dropped most. Each is shown at the sensor whose error in it is the median.
+// Forecasts draws what the best parameters of a finished run forecast for training units, beside what came: an easy and a hard one,
+// at the first and the last percentile of the forecasts' errors, and of a run with pruned epochs one of those kept most and one of
+// those dropped most; of several that were kept equally often, the one with the median error. Where the unit is a window, it is
+// shown at the sensor whose error is nearest to the window's. Units with missing values, windows that have some at every sensor,
+// are left out.
 func (l *Lab) Forecasts(r *run.Run) *figures.Figure {
 	series := l.only(r, "forecasts")
-	complexity := l.lastScores(r).Windows.Complexity
-	var order []int // windows that were visited, the easiest first
-	for w, c := range complexity {
-		if c == c {
-			order = append(order, w)
-		}
+	windows, err := r.Spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
+	l.Fail(err)
+	pruned := l.prunedEpochs(r)
+	width := 1 // units in a window
+	if r.Spec.Train.Unit == train.Pair && !slices.ContainsFunc(pruned, func(k run.Kept) bool { return k.Summary != nil }) {
+		width = series.N
 	}
-	if len(order) == 0 {
-		l.Fail(fmt.Errorf("forecasts: run %s (%s) has visited no window", r.ID, r.Spec.Name))
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(complexity[a], complexity[b]) })
-	easy, hard := order[len(order)/100], order[len(order)-1-len(order)/100]
-	chosen := []int{easy, hard}
-	titles := []string{fmt.Sprintf("easy: complexity %.3g", complexity[easy]), fmt.Sprintf("hard: complexity %.3g", complexity[hard])}
-	if len(l.prunedEpochs(r)) > 0 {
-		kept, _, _ := l.keptShares(r, "forecasts")
-		for _, end := range []struct {
-			name  string
-			share float64
-		}{{"kept most", slices.Max(kept)}, {"dropped most", slices.Min(kept)}} {
-			var equal []int
-			for w, k := range kept {
-				if k == end.share {
-					equal = append(equal, w)
-				}
+	kept := make([]int, len(windows.Train)*width) // epochs, or pairs in them
+	for _, k := range pruned {
+		if width == 1 {
+			for w, n := range k.Visits().Count {
+				kept[w] += int(n)
 			}
-			chosen = append(chosen, equal[len(equal)/2])
-			titles = append(titles, fmt.Sprintf("%s: kept %.3g %%", end.name, 100*end.share))
+			continue
+		}
+		for _, id := range k.IDs {
+			kept[id]++
 		}
 	}
 
 	t, done := l.trainer(r)
 	defer done()
-	forecasts, err := t.Forecasts(l.ctx, 0, train.Train, chosen)
+	whole := measuredWhole(series, windows)
+	shown, level := make([]int, len(kept)), make([]float32, len(kept)) // node and error of each unit
+	var units []int                                                    // that can be shown
+	_, err = t.Errors(l.ctx, train.Train, func(_, window int, sum, count []float32) {
+		first := window * width
+		if width > 1 {
+			for n := range series.N {
+				if whole(window, n) {
+					units, shown[first+n], level[first+n] = append(units, first+n), n, sum[n]/count[n]
+				}
+			}
+			return
+		}
+		if n, mae := nearest(sum, count, func(n int) bool { return whole(window, n) }); n >= 0 {
+			units, shown[first], level[first] = append(units, first), n, mae
+		}
+	})
 	l.Fail(err)
-	windows, err := r.Spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
+	if len(units) == 0 {
+		l.Fail(fmt.Errorf("forecasts: data set %q has no training window in which a sensor was measured all the time", series.Name))
+	}
+	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(level[a], level[b]) })
+
+	var chosen []int
+	var titles []string
+	choose := func(unit int, format string, about ...any) {
+		chosen, titles = append(chosen, unit), append(titles, fmt.Sprintf(format, about...))
+	}
+	easy, hard := units[len(units)/100], units[len(units)-1-len(units)/100]
+	choose(easy, "easy: MAE %.3g", level[easy])
+	choose(hard, "hard: MAE %.3g", level[hard])
+	if len(pruned) > 0 {
+		least, most := kept[units[0]], kept[units[0]]
+		for _, u := range units {
+			least, most = min(least, kept[u]), max(most, kept[u])
+		}
+		each := float64(len(pruned) * pruned[0].PerWindow / width)
+		for _, end := range []struct {
+			name  string
+			times int
+		}{{"kept most", most}, {"dropped most", least}} {
+			var equal []int
+			for _, u := range units {
+				if kept[u] == end.times {
+					equal = append(equal, u)
+				}
+			}
+			choose(equal[len(equal)/2], "%s: kept %.3g %%", end.name, 100*float64(end.times)/each)
+		}
+	}
+
+	var places []int
+	for _, u := range chosen {
+		places = append(places, u/width)
+	}
+	forecasts, err := t.Forecasts(l.ctx, 0, train.Train, places)
 	l.Fail(err)
 	var panels []figures.Forecast
-	for i, w := range chosen {
-		start := int(windows.Train[w])
-		node := typical(series, start+windows.History, forecasts[i])
-		p := figures.Forecast{Title: titles[i] + "\n" + series.Calendar.Time(start+windows.History).Format("Mon 2006-01-02 15:04") + ", " + series.Nodes[node]}
-		for s := range windows.History {
-			p.History = append(p.History, value(series, start+s, node))
-		}
-		for h := range windows.Horizon {
-			p.Truth = append(p.Truth, value(series, start+windows.History+h, node))
-			p.Forecast = append(p.Forecast, float64(forecasts[i][h*series.N+node]))
+	for i, u := range chosen {
+		node, first := shown[u], int(windows.Train[places[i]])+windows.History
+		p := figures.Forecast{Title: titles[i] + "\n" + series.Calendar.Time(first).Format("Mon 2006-01-02 15:04") + ", " + series.Nodes[node]}
+		for s := -windows.History; s < windows.Horizon; s++ {
+			v := float64(series.Values[(first+s)*series.N+node])
+			if s < 0 {
+				p.History = append(p.History, v)
+			} else {
+				p.Truth = append(p.Truth, v)
+				p.Forecast = append(p.Forecast, float64(forecasts[i][s*series.N+node]))
+			}
 		}
 		panels = append(panels, p)
 	}
@@ -162,36 +207,37 @@ func (l *Lab) Forecasts(r *run.Run) *figures.Figure {
 	return f
 }
 
-// typical is the node whose masked error, of a forecast [Q·N] that begins at a step, is the median.
-func typical(s *datasets.Series, first int, forecast []float32) int {
-	errors := make([]float64, s.N)
-	var nodes []int // with a measured target
-	for n := range s.N {
-		count := 0.0
-		for h := range len(forecast) / s.N {
-			if s.Valid(first+h, n) {
-				errors[n] += math.Abs(float64(forecast[h*s.N+n]) - value(s, first+h, n))
-				count++
+// measuredWhole tells of a training window, counted from 0, and a node whether no value of it is missing.
+func measuredWhole(s *datasets.Series, w *datasets.Windows) func(window, node int) bool {
+	missing := make([]int32, (s.T+1)*s.N) // before step t
+	for t := range s.T {
+		for n := range s.N {
+			missing[(t+1)*s.N+n] = missing[t*s.N+n]
+			if !s.Valid(t, n) {
+				missing[(t+1)*s.N+n]++
 			}
 		}
-		if count > 0 {
-			errors[n] /= count
-			nodes = append(nodes, n)
-		}
 	}
-	if len(nodes) == 0 {
-		return 0
+	return func(window, node int) bool {
+		from := int(w.Train[window])
+		return missing[from*s.N+node] == missing[(from+w.History+w.Horizon)*s.N+node]
 	}
-	slices.SortStableFunc(nodes, func(a, b int) int { return cmp.Compare(errors[a], errors[b]) })
-	return nodes[len(nodes)/2]
 }
 
-// value is NaN where nothing was measured.
-func value(s *datasets.Series, step, node int) float64 {
-	if !s.Valid(step, node) {
-		return math.NaN()
+// nearest is, of the nodes that may be taken, the one whose mean error is nearest to the mean over all nodes; −1 when there is none.
+func nearest(sum, count []float32, may func(node int) bool) (node int, mean float32) {
+	total, targets := float32(0), float32(0)
+	for n := range sum {
+		total, targets = total+sum[n], targets+count[n]
 	}
-	return float64(s.Values[step*s.N+node])
+	node, mean = -1, total/targets
+	far := func(n int) float64 { return math.Abs(float64(sum[n]/count[n] - mean)) }
+	for n := range sum {
+		if may(n) && (node < 0 || far(n) < far(node)) {
+			node = n
+		}
+	}
+	return node, mean
 }
 
 // Weights draws, epoch by epoch, how the loss weights of the units are spread, and the effective sample size that they leave.

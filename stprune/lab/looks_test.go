@@ -91,27 +91,29 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-func TestTypicalSensor(t *testing.T) {
-	nan := float32(math.NaN())
-	s := &datasets.Series{T: 3, N: 4, Missing: nan, Values: []float32{
-		0, 0, 0, 0,
-		1, 2, 3, nan,
-		1, nan, 3, nan,
-	}}
+func TestShownSensor(t *testing.T) {
+	all := func(int) bool { return true }
 	for _, c := range []struct {
-		forecast []float32
-		want     int
+		sum, count []float32
+		may        func(int) bool
+		node       int
+		mean       float32
 	}{
-		{[]float32{1, 2, 3, 9, 1, 9, 4, 9}, 1},  // errors 0, 0, 0.5: the second of them
-		{[]float32{3, 2, 4, 9, 3, 9, 4, 9}, 2},  // 2, 0, 1
-		{[]float32{1, 9, 3, 9, 1, 9, -1, 9}, 2}, // 0, 7, 2
+		{[]float32{2, 8, 20}, []float32{2, 2, 2}, all, 1, 5},
+		{[]float32{2, 8, 20}, []float32{2, 2, 2}, func(n int) bool { return n != 1 }, 0, 5},
+		{[]float32{0, 8, 20}, []float32{0, 2, 2}, func(n int) bool { return n > 0 }, 1, 7}, // the first was not measured
+		{[]float32{2, 8, 20}, []float32{2, 2, 2}, func(int) bool { return false }, -1, 5},
 	} {
-		if got := typical(s, 1, c.forecast); got != c.want {
-			t.Errorf("forecast %v: sensor %d, want %d", c.forecast, got, c.want)
+		if node, mean := nearest(c.sum, c.count, c.may); node != c.node || mean != c.mean {
+			t.Errorf("errors %v of %v: sensor %d for mean %v, want %d and %v", c.sum, c.count, node, mean, c.node, c.mean)
 		}
 	}
-	if v := value(s, 2, 3); v == v {
-		t.Errorf("a missing value is %v, want NaN", v)
+	s := &datasets.Series{T: 5, N: 2, Values: []float32{1, 1, 1, 1, 0, 1, 1, 1, 1, 0}} // 0 is missing
+	whole := measuredWhole(s, &datasets.Windows{History: 1, Horizon: 1, Train: []int32{0, 1, 2, 3}})
+	for window, want := range [][2]bool{{true, true}, {false, true}, {false, true}, {true, false}} {
+		if got := [2]bool{whole(window, 0), whole(window, 1)}; got != want {
+			t.Errorf("window %d is whole at the two sensors: %v, want %v", window, got, want)
+		}
 	}
 }
 
