@@ -1,7 +1,9 @@
 package figures
 
 import (
+	"errors"
 	"fmt"
+	"image"
 	"image/color"
 	"math"
 	"strconv"
@@ -9,7 +11,6 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/palette"
 	"gonum.org/v1/plot/palette/moreland"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -59,7 +60,7 @@ func limits(rows ...[]float64) (low, high float64, err error) {
 		}
 	}
 	if low > high {
-		return 0, 0, fmt.Errorf("all values are missing")
+		return 0, 0, errors.New("no values at all")
 	}
 	if low == high {
 		reach := math.Abs(low) / 2
@@ -81,9 +82,17 @@ func drawWithBar(c draw.Canvas, p *plot.Plot, colours palette.ColorMap, label st
 	data := p.DataCanvas(main)
 
 	bar := newPlot("", "", label)
-	bar.Add(&plotter.ColorBar{ColorMap: colours, Vertical: true})
+	const shades = 128
+	y, shade := make([]float64, shades+1), make([][]float64, shades)
+	for i := range y {
+		y[i] = colours.Min() + (colours.Max()-colours.Min())*float64(i)/shades
+	}
+	for i := range shade {
+		shade[i] = []float64{(y[i] + y[i+1]) / 2}
+	}
+	bar.Add(cells{x: []float64{0, 1}, y: y, value: shade, colours: colours})
 	bar.HideX()
-	bar.Y.Min, bar.Y.Max = colours.Min(), colours.Max()
+	bar.X.Min, bar.X.Max, bar.Y.Min, bar.Y.Max = 0, 1, colours.Min(), colours.Max()
 	bar.Y.Tick.Marker = roundTicks(6)
 	at := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
 		Min: vg.Point{X: c.Max.X - barWidth, Y: data.Min.Y}, Max: vg.Point{X: c.Max.X, Y: data.Max.Y}}}
@@ -99,11 +108,18 @@ type cells struct {
 	value   [][]float64 // [len(y)-1][len(x)-1]; NaN: noData
 	colours palette.ColorMap
 	gap     vg.Length // white between cells
+	raster  bool      // draw one image, for a matrix of many cells
 }
 
 // Plot implements [plot.Plotter].
 func (m cells) Plot(c draw.Canvas, p *plot.Plot) {
 	tx, ty := p.Transforms(&c)
+	if m.raster {
+		xmin, xmax, ymin, ymax := m.DataRange()
+		box := vg.Rectangle{Min: vg.Point{X: tx(xmin), Y: ty(ymin)}, Max: vg.Point{X: tx(xmax), Y: ty(ymax)}}
+		c.DrawImage(box, m.image(box.Size()))
+		return
+	}
 	for i, row := range m.value {
 		for j, v := range row {
 			left, right, low, high := tx(m.x[j]), tx(m.x[j+1]), ty(m.y[i]), ty(m.y[i+1])
@@ -115,6 +131,39 @@ func (m cells) Plot(c draw.Canvas, p *plot.Plot) {
 			c.FillPolygon(colourOf(m.colours, v), []vg.Point{{X: left, Y: low}, {X: right, Y: low}, {X: right, Y: high}, {X: left, Y: high}})
 		}
 	}
+}
+
+// image has the form of the field that it is drawn in, since SVG does not stretch images, and so many pixels that a canvas which
+// smooths them smooths the cells' edges only.
+func (m cells) image(field vg.Point) image.Image {
+	const perPoint = 4
+	colours := make([][]color.Color, len(m.value))
+	for i, row := range m.value {
+		for _, v := range row {
+			colours[i] = append(colours[i], colourOf(m.colours, v))
+		}
+	}
+	columns, rows := spread(m.x, int(math.Ceil(perPoint*float64(field.X)))), spread(m.y, int(math.Ceil(perPoint*float64(field.Y))))
+	img := image.NewRGBA(image.Rect(0, 0, len(columns), len(rows)))
+	for y, i := range rows {
+		for x, j := range columns {
+			img.Set(x, len(rows)-1-y, colours[i][j])
+		}
+	}
+	return img
+}
+
+// spread says of each of n pixels between the first and the last edge which cell it shows.
+func spread(edges []float64, n int) []int {
+	cells, cell, last := make([]int, n), 0, len(edges)-1
+	for i := range cells {
+		at := edges[0] + (float64(i)+0.5)/float64(n)*(edges[last]-edges[0])
+		for cell+1 < last && at >= edges[cell+1] {
+			cell++
+		}
+		cells[i] = cell
+	}
+	return cells
 }
 
 // DataRange implements [plot.DataRanger].

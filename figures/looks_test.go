@@ -366,7 +366,7 @@ func TestLooksNameBadInput(t *testing.T) {
 					w.Share[d][h] = nan
 				}
 			}
-		}), "all values are missing"},
+		}), "no values at all"},
 		{town(func(m *Map) { m.Value = nil }), "no sensor"},
 		{town(func(m *Map) { m.Coords = nil }), "no coordinates; import"},
 		{town(func(m *Map) { m.Coords = m.Coords[1:] }), "50 coordinates for 51 sensors"},
