@@ -20,6 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
+	"gonum.org/v1/plot/vg/vgtex"
 )
 
 // Figure is a drawn figure of fixed size.
@@ -45,7 +46,20 @@ func (f *Figure) PNG() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// Save writes the figure as .png, .svg or .pdf, by the path's extension. The file is whole or absent.
+// Column is the figure 3.25 inches wide, as a column of the usual two-column page. Its text stays 8 pt.
+func (f *Figure) Column() *Figure { return f.wide(column) }
+
+// Page is the figure 6.75 inches wide, across both columns.
+func (f *Figure) Page() *Figure { return f.wide(page) }
+
+func (f *Figure) wide(width vg.Length) *Figure {
+	other := *f
+	other.width = width
+	return &other
+}
+
+// Save writes the figure as .png, .svg, .pdf or .tex, by the path's extension. The file is whole or absent. TeX is PGF to \input in a
+// document that loads the package pgf, and shows text in the document's font; maps of pixels, as in [KeptCalendar], can't be in it.
 func (f *Figure) Save(path string) error {
 	var out bytes.Buffer
 	if err := f.write(&out, strings.ToLower(filepath.Ext(path))); err != nil {
@@ -92,8 +106,10 @@ func (f *Figure) write(w io.Writer, format string) (err error) {
 		c = vgsvg.New(f.width, f.height)
 	case ".pdf":
 		c = vgpdf.New(f.width, f.height)
+	case ".tex":
+		c = texCanvas{vgtex.New(f.width, f.height)}
 	default:
-		return fmt.Errorf("format %q is unknown; choose .png, .svg or .pdf", format)
+		return fmt.Errorf("format %q is unknown; choose .png, .svg, .pdf or .tex", format)
 	}
 	canvas := draw.New(c)
 	canvas.SetColor(color.White)
@@ -115,13 +131,16 @@ var markers = []draw.GlyphDrawer{
 	draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.CrossGlyph{}, draw.RingGlyph{}, draw.BoxGlyph{}, draw.PlusGlyph{},
 }
 
+// lineStyle differs for the first 49 numbers: beyond seven, colours come again with other dashes.
 func lineStyle(i int) draw.LineStyle {
-	return draw.LineStyle{Color: okabeIto[i%len(okabeIto)], Width: 1, Dashes: dashes[i%len(dashes)]}
+	return draw.LineStyle{Color: colourNo(i), Width: 1, Dashes: dashes[(i+i/len(okabeIto))%len(dashes)]}
 }
 
 func glyphStyle(i int) draw.GlyphStyle {
-	return draw.GlyphStyle{Color: okabeIto[i%len(okabeIto)], Radius: 2, Shape: markers[i%len(markers)]}
+	return draw.GlyphStyle{Color: colourNo(i), Radius: 2, Shape: markers[(i+i/len(okabeIto))%len(markers)]}
 }
+
+func colourNo(i int) color.RGBA { return okabeIto[i%len(okabeIto)] }
 
 func textStyle(c color.Color) draw.TextStyle {
 	return draw.TextStyle{
@@ -165,9 +184,14 @@ func drawLegend(c draw.Canvas, keys []key) vg.Length {
 		return 4
 	}
 	style := textStyle(color.Black)
-	const thumb, gap, row = vg.Length(20), vg.Length(10), vg.Length(11)
+	const gap, row = vg.Length(10), vg.Length(11)
 	x, y := c.Min.X+8, c.Max.Y-row/2-2
 	for i, k := range keys {
+		thumb := vg.Length(20)
+		if k.line.Width == 0 { // a marker or a patch
+			thumb = 8
+		}
+		k.label = shortened(style, k.label, c.Max.X-c.Min.X-8-thumb-3-4)
 		width := thumb + 3 + style.Width(k.label) + gap
 		if i > 0 && x+width > c.Max.X {
 			x, y = c.Min.X+8, y-row
@@ -183,6 +207,18 @@ func drawLegend(c draw.Canvas, keys []key) vg.Length {
 		x += width
 	}
 	return c.Max.Y - y + row/2 + 2
+}
+
+// shortened cuts a label that is wider than width.
+func shortened(style draw.TextStyle, label string, width vg.Length) string {
+	if style.Width(label) <= width {
+		return label
+	}
+	runes := []rune(label)
+	for len(runes) > 0 && style.Width(string(runes)+"…") > width {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
 }
 
 func light(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 48} }

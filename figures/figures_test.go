@@ -19,13 +19,13 @@ func someLearning() []Learning {
 	var full, pruned Learning
 	full.Label, pruned.Label = "full data", "ST-Prune 10 %, pairs"
 	for e := 1; e <= 20; e++ {
-		full.Visits = append(full.Visits, float64(e))
-		full.Error = append(full.Error, 1.6+0.4/float64(e))
+		full.At = append(full.At, float64(e))
+		full.Error = append(full.Error, about(1.6+0.4/float64(e), 0.02))
 		v := 1 + 0.1*float64(e-1)
-		pruned.Visits = append(pruned.Visits, v)
-		pruned.Error = append(pruned.Error, 1.6+0.45/(v*v))
+		pruned.At = append(pruned.At, v)
+		pruned.Error = append(pruned.Error, about(1.6+0.45/(v*v), 0.03))
 	}
-	full.Error[3] = math.NaN() // not validated
+	full.Error[3].Mean = math.NaN() // not validated
 	return []Learning{full, pruned}
 }
 
@@ -85,7 +85,7 @@ func figure(t *testing.T) func(f *Figure, err error) *Figure {
 // every is all figures with realistic numbers.
 func every(t *testing.T) map[string]*Figure {
 	return map[string]*Figure{
-		"learning":   figure(t)(LearningCurves(someLearning(), "mph")),
+		"learning":   figure(t)(LearningCurves(Visits, someLearning(), "mph")),
 		"complexity": figure(t)(LossComplexity(Panel{"full data", someStages(t, 1)}, Panel{"ST-Prune 10 %", someStages(t, 2)})),
 		"calendar":   figure(t)(KeptCalendar(someCalendar(28))),
 		"one day":    figure(t)(KeptCalendar(someCalendar(1))),
@@ -153,13 +153,13 @@ func TestFiguresRender(t *testing.T) {
 func TestBadInputIsNamed(t *testing.T) {
 	nan := math.NaN()
 	for want, draw := range map[string]func() error{
-		"no run given": func() error { _, err := LearningCurves(nil, ""); return err },
+		"no run given": func() error { _, err := LearningCurves(Visits, nil, ""); return err },
 		"no validated epoch": func() error {
-			_, err := LearningCurves([]Learning{{"a", []float64{1}, []float64{nan}}}, "")
+			_, err := LearningCurves(Visits, []Learning{{"a", []float64{1}, Single(nan)}}, "")
 			return err
 		},
-		"1 visits for 2": func() error {
-			_, err := LearningCurves([]Learning{{"a", []float64{1}, []float64{1, 2}}}, "")
+		"1 points for 2": func() error {
+			_, err := LearningCurves(Visits, []Learning{{"a", []float64{1}, Single(1, 2)}}, "")
 			return err
 		},
 		"no panel":         func() error { _, err := LossComplexity(); return err },
@@ -178,7 +178,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		}
 	}
 	// Points at 0 visits have no place on a logarithmic axis and are left out.
-	if _, err := LearningCurves([]Learning{{"a", []float64{0, 1, 2}, []float64{3, 2, 1}}}, ""); err != nil {
+	if _, err := LearningCurves(Visits, []Learning{{"a", []float64{0, 1, 2}, Single(3, 2, 1)}}, ""); err != nil {
 		t.Error(err)
 	}
 	if _, err := KeptCalendar(Calendar{Share: [][]float64{{1, 1}, {1, 1}}, Label: "all equal"}); err != nil {
@@ -235,9 +235,9 @@ func ExampleTable() {
 }
 
 func ExampleLearningCurves() {
-	f, err := LearningCurves([]Learning{
-		{Label: "full data", Visits: []float64{1, 2, 3}, Error: []float64{2.0, 1.8, 1.7}},
-		{Label: "pruned", Visits: []float64{1, 1.1, 1.2}, Error: []float64{2.0, 1.9, 1.8}},
+	f, err := LearningCurves(Visits, []Learning{
+		{Label: "full data", At: []float64{1, 2, 3}, Error: Single(2.0, 1.8, 1.7)},
+		{Label: "pruned", At: []float64{1, 1.1, 1.2}, Error: Single(2.0, 1.9, 1.8)},
 	}, "mph")
 	if err != nil {
 		fmt.Println(err)

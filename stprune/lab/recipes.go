@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/datasets/synth"
@@ -77,3 +78,28 @@ func (l *Lab) FourWays(data string, rho float64) []run.Spec {
 	random.Prune.Method, random.Prune.Rho = "random", rho
 	return []run.Spec{full, fewer, pruned, random}
 }
+
+// Seeds is the spec under seeds 1 to n, for intervals and tests over seeds.
+func (l *Lab) Seeds(s run.Spec, n int) []run.Spec {
+	var all []run.Spec
+	for seed := range n {
+		s.Train.Seed = uint64(seed + 1)
+		all = append(all, s)
+	}
+	return all
+}
+
+// Ratios is the spec at each retention ratio, which its name then tells.
+func (l *Lab) Ratios(s run.Spec, rhos ...float64) []run.Spec {
+	var all []run.Spec
+	for _, rho := range rhos {
+		other := s
+		other.Name = strings.TrimSpace(s.Name + percent(rho))
+		other.Prune.Rho = rho
+		all = append(all, other)
+	}
+	return all
+}
+
+// percent is how names tell a retention ratio.
+func percent(rho float64) string { return fmt.Sprintf(" %.6g %%", 100*rho) }

@@ -174,33 +174,6 @@ func stages(epochs int) []int {
 	return slices.Compact(all)
 }
 
-// LearningCurves draws validation MAE against what training has visited.
-func (l *Lab) LearningCurves(runs ...*run.Run) *figures.Figure {
-	unit := ""
-	var curves []figures.Learning
-	for _, r := range runs {
-		s := l.Series(r.Spec.Data.Name)
-		unit = s.Unit
-		if len(r.Spec.Data.More) > 0 {
-			unit = "standard deviations"
-		}
-		epochs, err := r.Epochs()
-		l.Fail(err)
-		_, full := l.size(r.Spec)
-		c := figures.Learning{Label: r.Spec.Name}
-		for _, e := range epochs {
-			if e.Validation != nil {
-				c.Visits = append(c.Visits, float64(e.Visits)/full)
-				c.Error = append(c.Error, e.Validation.Mean.MAE)
-			}
-		}
-		curves = append(curves, c)
-	}
-	f, err := figures.LearningCurves(curves, unit)
-	l.Fail(err)
-	return f
-}
-
 // size is the number of training windows, and of windows × nodes.
 func (l *Lab) size(spec run.Spec) (windows int, visits float64) {
 	for _, name := range append([]string{spec.Data.Name}, spec.Data.More...) {
