@@ -203,7 +203,7 @@ func drawLegend(c draw.Canvas, keys []key) vg.Length {
 		if k.glyph != nil {
 			c.DrawGlyph(*k.glyph, vg.Point{X: x + thumb/2, Y: y})
 		}
-		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y}, k.label)
+		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y + 1}, k.label) // its middle is that of small letters
 		x += width
 	}
 	return c.Max.Y - y + row/2 + 2
