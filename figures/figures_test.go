@@ -92,7 +92,12 @@ func every(t *testing.T) map[string]*Figure {
 		"half year":  figure(t)(KeptCalendar(someCalendar(180))),
 	}
 	for name, f := range pairs(t) {
-		all[name], all[name+", page"], all[name+", column"] = f[0], f[0].Page(), f[0].Column()
+		all[name] = f[0]
+		if f[0].width == column {
+			all[name+", page"] = f[0].Page()
+		} else {
+			all[name+", column"] = f[0].Column()
+		}
 	}
 	maps.Copy(all, extremes(t))
 	return all
