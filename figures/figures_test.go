@@ -176,7 +176,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		"1 means, 0 lower": func() error { _, err := LossComplexity(Panel{"", []Stage{{Mean: []float64{1}}}}); return err },
 		"class 1 of 3":     func() error { _, err := Classes([]float32{1, 2}, []float32{1, 2}, nil, 3); return err },
 		"1 complexities":   func() error { _, err := Classes([]float32{1}, []float32{1, 2}, nil, 1); return err },
-		"no window at all": func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{nan, nan}}}); return err },
+		"no values at all": func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{nan, nan}}}); return err },
 		"day 2 has 1":      func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{1, 2}, {1}}}); return err },
 		"infinite":         func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{1, math.Inf(1)}}}); return err },
 		"pixels": func() error {

@@ -69,7 +69,7 @@ func (c *methodsCmd) Run() error {
 		}
 		return printJSON(os.Stdout, all)
 	}
-	table := lab.Methods()
+	table := lab.MethodTable()
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{table.Columns}, table.Rows...) {
 		fmt.Fprintln(t, strings.Join(row, "\t"))

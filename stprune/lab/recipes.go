@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,18 +15,27 @@ import (
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// City is the data set "city": the synthetic city of [synth.Config]'s defaults (24 sensors, four weeks at 5 minutes), kept in
-// the first data folder and made, within a second, when it is not there yet.
-func (l *Lab) City() *datasets.Series {
-	const name = "city"
+// City is the data set "city": the synthetic city of [synth.Config]'s defaults (24 sensors, four weeks at 5 minutes); see [Lab.Synthetic].
+func (l *Lab) City() *datasets.Series { return l.Synthetic("city", synth.Config{}) }
+
+// Synthetic is the data set called name: a synthetic city, kept in the first data folder and made, within a second, when it is not
+// there yet. With STPRUNE_CITY=small in the environment, as in the tests, cities are made with at most 6 sensors and 7 days.
+func (l *Lab) Synthetic(name string, c synth.Config) *datasets.Series {
+	if os.Getenv("STPRUNE_CITY") == "small" {
+		c.Nodes, c.Days = min(6, cmp.Or(c.Nodes, 6)), min(7, cmp.Or(c.Days, 7))
+	}
 	if _, err := datasets.Find(name, l.Folders); err != nil {
 		if !errors.Is(err, datasets.ErrNotFound) {
 			l.Fail(err)
 		}
-		s, _, err := synth.CityContext(l.ctx, synth.Config{})
+		s, _, err := synth.CityContext(l.ctx, c)
 		l.Fail(err)
 		s.Name = name
-		l.Fail(datasets.Save(filepath.Join(l.Folders[0], name), s, datasets.Card{Licence: "CC0-1.0", Source: "synthetic city, default settings"}))
+		source := "synthetic city, default settings"
+		if c != (synth.Config{}) {
+			source = fmt.Sprintf("synthetic city, %+v", c)
+		}
+		l.Fail(datasets.Save(filepath.Join(l.Folders[0], name), s, datasets.Card{Licence: "CC0-1.0", Source: source}))
 	}
 	return l.Series(name)
 }
