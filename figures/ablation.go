@@ -25,7 +25,7 @@ func AblationBars(reference Effect, effects []Effect) (*Figure, error) {
 	}
 	labels, notes := []string{reference.Label}, []string{reference.Note}
 	kinds := [...]key{
-		{label: "worse", band: okabeIto[1]}, {label: "better", band: okabeIto[0]}, {label: "not proven", band: color.Gray{190}},
+		{label: "proven worse", band: okabeIto[1]}, {label: "proven better", band: okabeIto[0]}, {label: "not proven", band: color.Gray{190}},
 	}
 	var drawn []plot.Plotter
 	var has [len(kinds)]bool
@@ -47,6 +47,8 @@ func AblationBars(reference Effect, effects []Effect) (*Figure, error) {
 	}
 	r := newRows("change of test MAE, %", labels, notes, 0)
 	r.plot.Add(drawn...)
+	room := 0.03 * (r.plot.X.Max - r.plot.X.Min)
+	r.plot.X.Min, r.plot.X.Max = r.plot.X.Min-room, r.plot.X.Max+room
 	f := &Figure{width: column, height: r.height, draw: r.draw}
 	for i, k := range kinds {
 		if has[i] {

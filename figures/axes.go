@@ -104,7 +104,7 @@ func evenTicks(most int) plot.Ticker {
 	})
 }
 
-func short(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+func short(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
 
 // logRange sets a logarithmic axis that shows low to high, with a little room, also when they are equal.
 func logRange(a *plot.Axis, low, high float64) {

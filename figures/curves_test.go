@@ -8,9 +8,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gonum.org/v1/plot"
 )
 
 var update = flag.Bool("update", false, "write the golden images anew; look at them then")
@@ -120,6 +124,33 @@ func pairs(t *testing.T) map[string][2]*Figure {
 	}
 }
 
+// extremes are figures of input that is small, large or partly without a place.
+func extremes(t *testing.T) map[string]*Figure {
+	draw := figure(t)
+	long := strings.Repeat("a method with a long name, ", 4)
+	var many []Horizons
+	var costs []Cost
+	for i := range 16 {
+		many = append(many, Horizons{fmt.Sprint("method ", i), Single(slices.Repeat([]float64{float64(i)}, 24)...)})
+		costs = append(costs, Cost{fmt.Sprint("method ", i), "10 %", Single(100)[0], Single(2)[0]})
+	}
+	return map[string]*Figure{
+		"zeros":           draw(LearningCurves(Seconds, []Learning{{long, []float64{-1, 0, 10, 11}, Single(1, 2, 3, 4)}}, "")),
+		"one point":       draw(LearningCurves(Visits, []Learning{{"a", []float64{1}, Single(3)}}, "")),
+		"decades":         draw(LearningCurves(Steps, []Learning{{"a", []float64{1, 1e6}, Single(3, -2)}}, "")),
+		"one ratio":       draw(RatioCurve([]Ratios{{"a", []float64{0, 0.1}, []Estimate{about(1, 1), about(1, 0.5)}}}, nil, "")),
+		"one ratio, full": draw(RatioCurve([]Ratios{{"a", []float64{0.1}, Single(1)}}, &Estimate{1, 1, 1}, "")),
+		"one cost":        draw(Pareto([]Cost{{long, long, about(3, 4), Single(1)[0]}, {"b", "", Single(0)[0], Single(1)[0]}}, "")),
+		"equal costs":     draw(Pareto(costs, "")),
+		"many lines":      draw(HorizonErrors(many, time.Hour, "")),
+		"one horizon":     draw(HorizonErrors([]Horizons{{"a", Single(1)}}, 0, "")),
+		"no change":       draw(AblationBars(Effect{Label: long}, []Effect{{Label: long}})),
+		"one cell":        draw(Grid(Matrix{Rows: []string{long}, Columns: []string{long}, Value: [][]float64{{0}}, Around0: true})),
+		"six columns":     draw(Grid(Matrix{Rows: []string{"a", "b"}, Columns: []string{"1", "2", "3", "4", "5", "6"}, Value: [][]float64{{1, 2, 3, 4, 5, 6}, {1, 1, 1, 1, 1, math.NaN()}}})),
+		"certain":         draw(Improvement(long, []Chance{{long, Estimate{1, 1, 1}, true, ""}, {"b", Estimate{0, 0, 1}, false, "0 of 1"}})),
+	}
+}
+
 // difference is the mean absolute difference of two pictures' channels, of 255, in the squares of 20 pixels where it is largest.
 // Another machine's rounding changes shades at edges by one or two; a number changed by one digit makes 5 and more.
 func difference(t *testing.T, a, b []byte) float64 {
@@ -182,6 +213,63 @@ func TestGoldenImages(t *testing.T) {
 		}
 		if d := difference(t, got, other); d < 2*tolerance {
 			t.Errorf("%s: a changed number makes a difference of %.3g; the comparison could miss it", name, d)
+		}
+	}
+}
+
+// TeX reads text as text, closed paths, and numbers without exponents; see-through bands keep their colour.
+func TestTeX(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tex")
+	for name, f := range pairs(t) {
+		if err := f[0].Save(path); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(content)
+		if m := regexp.MustCompile(`[0-9]e[-+]?[0-9]+(pt)?\}|[^\\%]%[^%]|path-close|NaN|\\color\[`).FindString(text); m != "" {
+			t.Errorf("%s: %q is not for TeX", name, m)
+		}
+		if strings.Count(text, "{") != strings.Count(text, "}") || strings.Count(text, `\begin{`) != strings.Count(text, `\end{`) {
+			t.Errorf("%s: braces or scopes don't close", name)
+		}
+		if n := strings.Count(text, "{rgb}{0,0.447"); name == "ratio" && n < 10 {
+			t.Errorf("%s: %d times blue; want it for line, markers and band", name, n)
+		}
+	}
+}
+
+func TestFront(t *testing.T) {
+	var points []Cost
+	for _, p := range [][2]float64{{3, 1}, {1, 3}, {2, 3}, {1, 4}, {3, 1}, {2, 2}, {9, 0.5}} {
+		points = append(points, Cost{Seconds: Single(p[0])[0], Error: Single(p[1])[0]})
+	}
+	if got, want := front(points), []int{1, 5, 0, 6}; !slices.Equal(got, want) {
+		t.Errorf("front %v, want %v", got, want)
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		ticks    plot.Ticker
+		from, to float64
+		want     string
+	}{
+		{evenTicks(5), -1.2, 3.6, "−1 0 1 2 3"}, {evenTicks(6), 1.58, 2.08, "1.6 1.7 1.8 1.9 2.0"}, {evenTicks(5), 0, 100, "0 50 100"},
+		{evenTicks(5), -0.004, 0.003, "−0.004 −0.002 0.000 0.002"},
+		{logTicks(1, 50), 0, math.Log10(50), "1 2 5 10 20 50"}, {logTicks(1, 1000), 0, 3, "1 10 100 1000"},
+		{logTicks(0.2, 0.7), math.Log10(0.2), math.Log10(0.7), "0.2 0.3 0.4 0.5 0.6 0.7"}, {logTicks(110, 140), math.Log10(110), math.Log10(140), "110 120 130 140"},
+	} {
+		var got []string
+		for _, tick := range c.ticks.Ticks(c.from, c.to) {
+			if tick.Label != "" {
+				got = append(got, tick.Label)
+			}
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%v to %v: ticks %s, want %s", c.from, c.to, s, c.want)
 		}
 	}
 }

@@ -92,22 +92,29 @@ func writeFile(path string, content []byte) (err error) {
 	return os.Rename(tmp.Name(), path)
 }
 
+// size gives a legend of more than two rows room of its own, so that the data keep theirs.
+func (f *Figure) size() (width, height vg.Length) {
+	_, _, legend := placeLegend(f.legend, f.width)
+	return f.width, f.height + max(0, legend-2*legendRow-4)
+}
+
 func (f *Figure) write(w io.Writer, format string) (err error) {
 	defer func() { // gonum/plot panics on what it cannot draw
 		if r := recover(); r != nil {
 			err = fmt.Errorf("drawing: %v", r)
 		}
 	}()
+	width, height := f.size()
 	var c vg.CanvasWriterTo
 	switch format {
 	case ".png":
-		c = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(dpi))}
+		c = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
 	case ".svg":
-		c = vgsvg.New(f.width, f.height)
+		c = vgsvg.New(width, height)
 	case ".pdf":
-		c = vgpdf.New(f.width, f.height)
+		c = vgpdf.New(width, height)
 	case ".tex":
-		c = texCanvas{vgtex.New(f.width, f.height)}
+		c = texCanvas{vgtex.New(width, height)}
 	default:
 		return fmt.Errorf("format %q is unknown; choose .png, .svg, .pdf or .tex", format)
 	}
@@ -178,24 +185,43 @@ type key struct {
 	band  color.Color // nil: none
 }
 
-// drawLegend draws the entries in rows across the top, and returns the height they took.
-func drawLegend(c draw.Canvas, keys []key) vg.Length {
+const legendRow = vg.Length(11)
+
+// placeLegend is where the entries of a legend of that width begin, as far from the left and below the top, and its height. Labels
+// that are too long are cut.
+func placeLegend(keys []key, width vg.Length) (placed []key, at []vg.Point, height vg.Length) {
 	if len(keys) == 0 {
-		return 4
+		return nil, nil, 4
 	}
 	style := textStyle(color.Black)
-	const gap, row = vg.Length(10), vg.Length(11)
-	x, y := c.Min.X+8, c.Max.Y-row/2-2
+	const left, gap = vg.Length(8), vg.Length(10)
+	x, y := left, legendRow/2+2
 	for i, k := range keys {
-		thumb := vg.Length(20)
-		if k.line.Width == 0 { // a marker or a patch
-			thumb = 8
+		k.label = shortened(style, k.label, width-left-k.thumb()-3-4)
+		wide := k.thumb() + 3 + style.Width(k.label) + gap
+		if i > 0 && x+wide > width {
+			x, y = left, y+legendRow
 		}
-		k.label = shortened(style, k.label, c.Max.X-c.Min.X-8-thumb-3-4)
-		width := thumb + 3 + style.Width(k.label) + gap
-		if i > 0 && x+width > c.Max.X {
-			x, y = c.Min.X+8, y-row
-		}
+		placed, at = append(placed, k), append(at, vg.Point{X: x, Y: y})
+		x += wide
+	}
+	return placed, at, y + legendRow/2 + 2
+}
+
+// thumb is the width of an entry's picture.
+func (k key) thumb() vg.Length {
+	if k.line.Width == 0 { // a marker or a patch
+		return 8
+	}
+	return 20
+}
+
+// drawLegend draws the entries in rows across the top, and returns the height they took.
+func drawLegend(c draw.Canvas, keys []key) vg.Length {
+	style := textStyle(color.Black)
+	keys, at, height := placeLegend(keys, c.Max.X-c.Min.X)
+	for i, k := range keys {
+		x, y, thumb := c.Min.X+at[i].X, c.Max.Y-at[i].Y, k.thumb()
 		if k.band != nil {
 			c.FillPolygon(k.band, []vg.Point{{X: x, Y: y - 3}, {X: x + thumb, Y: y - 3}, {X: x + thumb, Y: y + 3}, {X: x, Y: y + 3}})
 		}
@@ -203,10 +229,9 @@ func drawLegend(c draw.Canvas, keys []key) vg.Length {
 		if k.glyph != nil {
 			c.DrawGlyph(*k.glyph, vg.Point{X: x + thumb/2, Y: y})
 		}
-		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y}, k.label)
-		x += width
+		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y + 1}, k.label) // its middle is that of small letters
 	}
-	return c.Max.Y - y + row/2 + 2
+	return height
 }
 
 // shortened cuts a label that is wider than width.

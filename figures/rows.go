@@ -12,7 +12,7 @@ const (
 	rowHeight = vg.Length(14)
 	rowLabel  = 1.35 * vg.Inch // longer ones are cut
 
-	legendRoom = vg.Length(15) // a row of it, see drawLegend
+	legendRoom = legendRow + 4 // of one row
 )
 
 // rows are the common part of figures with a named row per number: row i from the top lies at y = -i.

@@ -1,9 +1,13 @@
 package figures
 
 import (
+	"bytes"
 	"errors"
 	"image"
+	"image/color"
+	"io"
 	"math"
+	"regexp"
 	"strings"
 
 	"gonum.org/v1/plot/font"
@@ -21,7 +25,8 @@ var texText = strings.NewReplacer(
 	"[", "{[}", // after \\ it would begin an argument
 )
 
-// texCanvas mends what vgtex leaves to its callers: text is not TeX, closed paths stay open, and TeX reads no 1e-15pt.
+// texCanvas mends what vgtex leaves to its callers: text is not TeX, closed paths stay open, TeX reads no 1e-15pt, and colours
+// that let others through get darker.
 type texCanvas struct{ *vgtex.Canvas }
 
 func (c texCanvas) FillString(f font.Face, at vg.Point, text string) {
@@ -33,6 +38,32 @@ func (c texCanvas) FillString(f font.Face, at vg.Point, text string) {
 func (c texCanvas) Translate(by vg.Point) { c.Canvas.Translate(rounded(by)) }
 func (c texCanvas) Stroke(p vg.Path)      { c.Canvas.Stroke(closed(p)) }
 func (c texCanvas) Fill(p vg.Path)        { c.Canvas.Fill(closed(p)) }
+
+func (c texCanvas) SetColor(to color.Color) {
+	if to == nil { // as other canvases take it
+		to = color.Black
+	}
+	c.Canvas.SetColor(straight{color.NRGBAModel.Convert(to).(color.NRGBA)})
+}
+
+// straight gives a colour's own shares of red, green and blue, which vgtex takes them for, where others multiply them by alpha.
+type straight struct{ c color.NRGBA }
+
+func (s straight) RGBA() (r, g, b, a uint32) {
+	return uint32(s.c.R) * 0x101, uint32(s.c.G) * 0x101, uint32(s.c.B) * 0x101, uint32(s.c.A) * 0x101
+}
+
+// WriteTo implements [io.WriterTo]. PGF has colours of its own, which LaTeX's \color reaches with some drivers only.
+func (c texCanvas) WriteTo(w io.Writer) (int64, error) {
+	var out bytes.Buffer
+	if _, err := c.Canvas.WriteTo(&out); err != nil {
+		return 0, err
+	}
+	n, err := w.Write(texColour.ReplaceAll(out.Bytes(), []byte(`\definecolor{figure}{rgb}{$1}\pgfsetcolor{figure}\color{figure}`)))
+	return int64(n), err
+}
+
+var texColour = regexp.MustCompile(`\\color\[rgb\]\{([0-9.,]+)\}`)
 
 func (c texCanvas) DrawImage(vg.Rectangle, image.Image) {
 	panic(errors.New("TeX takes no pixels; save the figure as .pdf"))
