@@ -3,14 +3,11 @@ package figures
 import (
 	"errors"
 	"fmt"
-	"image/color"
 	"math"
+	"slices"
 	"time"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/palette"
-	"gonum.org/v1/plot/palette/moreland"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -22,73 +19,31 @@ type Calendar struct {
 	Label string      // of the colour bar
 }
 
-// grid makes a calendar what gonum's heat map wants: the first day on top.
-type grid [][]float64
-
-func (g grid) Dims() (c, r int)   { return len(g[0]), len(g) }
-func (g grid) Z(c, r int) float64 { return g[len(g)-1-r][c] }
-func (g grid) X(c int) float64    { return 24 * (float64(c) + 0.5) / float64(len(g[0])) }
-func (g grid) Y(r int) float64    { return float64(r) }
-
-// enlarged repeats cells, so that a canvas that smooths an image smooths the cells' edges only.
-type enlarged struct {
-	grid
-	wide, high int
-}
-
-func (e enlarged) Dims() (c, r int) {
-	c, r = e.grid.Dims()
-	return c * e.wide, r * e.high
-}
-func (e enlarged) Z(c, r int) float64 { return e.grid.Z(c/e.wide, r/e.high) }
-func (e enlarged) X(c int) float64 {
-	return 24 * (float64(c) + 0.5) / float64(e.wide*len(e.grid[0]))
-}
-func (e enlarged) Y(r int) float64 { return (float64(r)+0.5)/float64(e.high) - 0.5 }
-
 // KeptCalendar draws a calendar heat map: a row per day, a column per time of day, and a colour bar.
 func KeptCalendar(c Calendar) (*Figure, error) {
 	if len(c.Share) == 0 || len(c.Share[0]) < 2 {
 		return nil, errors.New("calendar: at least one day with two times of day is needed")
 	}
-	low, high := math.Inf(1), math.Inf(-1)
 	for d, row := range c.Share {
 		if len(row) != len(c.Share[0]) {
 			return nil, fmt.Errorf("calendar: day %d has %d times of day, the first has %d", d+1, len(row), len(c.Share[0]))
 		}
-		for _, v := range row {
-			if math.IsInf(v, 0) {
-				return nil, fmt.Errorf("calendar: day %d has an infinite value", d+1)
-			}
-			if v == v {
-				low, high = min(low, v), max(high, v)
-			}
-		}
 	}
-	if low > high {
-		return nil, errors.New("calendar: no window at all")
+	low, high, err := limits(c.Share...)
+	if err != nil {
+		return nil, fmt.Errorf("calendar: %w", err)
 	}
-	if low == high {
-		low, high = low-0.5*math.Max(1e-6, math.Abs(low)), high+0.5*math.Max(1e-6, math.Abs(high))
+	days, slots := len(c.Share), len(c.Share[0])
+	share := slices.Clone(c.Share)
+	slices.Reverse(share) // the first day on top
+	hours := make([]float64, slots+1)
+	for i := range hours {
+		hours[i] = 24 * float64(i) / float64(slots)
 	}
-	share := grid(c.Share)
-	if len(share) == 1 { // a heat map needs two rows to know their height
-		share = append(share, make([]float64, len(share[0])))
-		for i := range share[1] {
-			share[1][i] = math.NaN()
-		}
-	}
-	days := len(share)
 
-	colours := palette.Reverse(moreland.BlackBody())
-	colours.SetMin(low)
-	colours.SetMax(high)
-	heat := plotter.NewHeatMap(enlarged{share, 1 + 1200/len(share[0]), 1 + 800/len(share)}, colours.Palette(255))
-	heat.Rasterized = true // cells drawn one by one show seams
-	heat.Min, heat.Max, heat.NaN = low, high, color.Gray{200}
-
+	colours := sequential(low, high)
 	p := newPlot("", "time of day at the window's start", "")
-	p.Add(heat)
+	p.Add(cells{x: hours, y: edges(0, days), value: share, colours: colours, raster: true})
 	p.X.Min, p.X.Max = 0, 24
 	p.Y.Min, p.Y.Max = -0.5, float64(days)-0.5
 	p.X.Tick.Marker = plot.TickerFunc(func(_, _ float64) []plot.Tick {
@@ -111,16 +66,7 @@ func KeptCalendar(c Calendar) (*Figure, error) {
 		return ticks
 	})
 
-	bar := newPlot("", "", c.Label)
-	bar.Add(&plotter.ColorBar{ColorMap: colours, Vertical: true})
-	bar.HideX()
-	bar.Y.Min, bar.Y.Max = low, high
-
 	f := &Figure{width: page, height: height}
-	f.draw = func(c draw.Canvas) {
-		const width = 0.8 * vg.Inch
-		p.Draw(draw.Crop(c, 0, -width-6, 0, 0))
-		bar.Draw(draw.Crop(c, c.Max.X-c.Min.X-width, 0, 26, 0))
-	}
+	f.draw = func(canvas draw.Canvas) { drawWithBar(canvas, p, colours, c.Label) }
 	return f, nil
 }

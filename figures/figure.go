@@ -20,6 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
+	"gonum.org/v1/plot/vg/vgtex"
 )
 
 // Figure is a drawn figure of fixed size.
@@ -45,7 +46,20 @@ func (f *Figure) PNG() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// Save writes the figure as .png, .svg or .pdf, by the path's extension. The file is whole or absent.
+// Column is the figure 3.25 inches wide, as a column of the usual two-column page. Its text stays 8 pt.
+func (f *Figure) Column() *Figure { return f.wide(column) }
+
+// Page is the figure 6.75 inches wide, across both columns.
+func (f *Figure) Page() *Figure { return f.wide(page) }
+
+func (f *Figure) wide(width vg.Length) *Figure {
+	other := *f
+	other.width = width
+	return &other
+}
+
+// Save writes the figure as .png, .svg, .pdf or .tex, by the path's extension. The file is whole or absent. TeX is PGF to \input in a
+// document that loads the package pgf, and shows text in the document's font; maps of pixels, as in [KeptCalendar], can't be in it.
 func (f *Figure) Save(path string) error {
 	var out bytes.Buffer
 	if err := f.write(&out, strings.ToLower(filepath.Ext(path))); err != nil {
@@ -78,22 +92,31 @@ func writeFile(path string, content []byte) (err error) {
 	return os.Rename(tmp.Name(), path)
 }
 
+// size gives a legend of more than two rows room of its own, so that the data keep theirs.
+func (f *Figure) size() (width, height vg.Length) {
+	_, _, legend := placeLegend(f.legend, f.width)
+	return f.width, f.height + max(0, legend-2*legendRow-4)
+}
+
 func (f *Figure) write(w io.Writer, format string) (err error) {
 	defer func() { // gonum/plot panics on what it cannot draw
 		if r := recover(); r != nil {
 			err = fmt.Errorf("drawing: %v", r)
 		}
 	}()
+	width, height := f.size()
 	var c vg.CanvasWriterTo
 	switch format {
 	case ".png":
-		c = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(f.width, f.height), vgimg.UseDPI(dpi))}
+		c = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
 	case ".svg":
-		c = vgsvg.New(f.width, f.height)
+		c = vgsvg.New(width, height)
 	case ".pdf":
-		c = vgpdf.New(f.width, f.height)
+		c = vgpdf.New(width, height)
+	case ".tex":
+		c = texCanvas{vgtex.New(width, height)}
 	default:
-		return fmt.Errorf("format %q is unknown; choose .png, .svg or .pdf", format)
+		return fmt.Errorf("format %q is unknown; choose .png, .svg, .pdf or .tex", format)
 	}
 	canvas := draw.New(c)
 	canvas.SetColor(color.White)
@@ -115,13 +138,16 @@ var markers = []draw.GlyphDrawer{
 	draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.CrossGlyph{}, draw.RingGlyph{}, draw.BoxGlyph{}, draw.PlusGlyph{},
 }
 
+// lineStyle differs for the first 49 numbers: beyond seven, colours come again with other dashes.
 func lineStyle(i int) draw.LineStyle {
-	return draw.LineStyle{Color: okabeIto[i%len(okabeIto)], Width: 1, Dashes: dashes[i%len(dashes)]}
+	return draw.LineStyle{Color: colourNo(i), Width: 1, Dashes: dashes[(i+i/len(okabeIto))%len(dashes)]}
 }
 
 func glyphStyle(i int) draw.GlyphStyle {
-	return draw.GlyphStyle{Color: okabeIto[i%len(okabeIto)], Radius: 2, Shape: markers[i%len(markers)]}
+	return draw.GlyphStyle{Color: colourNo(i), Radius: 2, Shape: markers[(i+i/len(okabeIto))%len(markers)]}
 }
+
+func colourNo(i int) color.RGBA { return okabeIto[i%len(okabeIto)] }
 
 func textStyle(c color.Color) draw.TextStyle {
 	return draw.TextStyle{
@@ -159,19 +185,43 @@ type key struct {
 	band  color.Color // nil: none
 }
 
-// drawLegend draws the entries in rows across the top, and returns the height they took.
-func drawLegend(c draw.Canvas, keys []key) vg.Length {
+const legendRow = vg.Length(11)
+
+// placeLegend is where the entries of a legend of that width begin, as far from the left and below the top, and its height. Labels
+// that are too long are cut.
+func placeLegend(keys []key, width vg.Length) (placed []key, at []vg.Point, height vg.Length) {
 	if len(keys) == 0 {
-		return 4
+		return nil, nil, 4
 	}
 	style := textStyle(color.Black)
-	const thumb, gap, row = vg.Length(20), vg.Length(10), vg.Length(11)
-	x, y := c.Min.X+8, c.Max.Y-row/2-2
+	const left, gap = vg.Length(8), vg.Length(10)
+	x, y := left, legendRow/2+2
 	for i, k := range keys {
-		width := thumb + 3 + style.Width(k.label) + gap
-		if i > 0 && x+width > c.Max.X {
-			x, y = c.Min.X+8, y-row
+		k.label = shortened(style, k.label, width-left-k.thumb()-3-4)
+		wide := k.thumb() + 3 + style.Width(k.label) + gap
+		if i > 0 && x+wide > width {
+			x, y = left, y+legendRow
 		}
+		placed, at = append(placed, k), append(at, vg.Point{X: x, Y: y})
+		x += wide
+	}
+	return placed, at, y + legendRow/2 + 2
+}
+
+// thumb is the width of an entry's picture.
+func (k key) thumb() vg.Length {
+	if k.line.Width == 0 { // a marker or a patch
+		return 8
+	}
+	return 20
+}
+
+// drawLegend draws the entries in rows across the top, and returns the height they took.
+func drawLegend(c draw.Canvas, keys []key) vg.Length {
+	style := textStyle(color.Black)
+	keys, at, height := placeLegend(keys, c.Max.X-c.Min.X)
+	for i, k := range keys {
+		x, y, thumb := c.Min.X+at[i].X, c.Max.Y-at[i].Y, k.thumb()
 		if k.band != nil {
 			c.FillPolygon(k.band, []vg.Point{{X: x, Y: y - 3}, {X: x + thumb, Y: y - 3}, {X: x + thumb, Y: y + 3}, {X: x, Y: y + 3}})
 		}
@@ -179,10 +229,21 @@ func drawLegend(c draw.Canvas, keys []key) vg.Length {
 		if k.glyph != nil {
 			c.DrawGlyph(*k.glyph, vg.Point{X: x + thumb/2, Y: y})
 		}
-		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y}, k.label)
-		x += width
+		c.FillText(style, vg.Point{X: x + thumb + 3, Y: y + 1}, k.label) // its middle is that of small letters
 	}
-	return c.Max.Y - y + row/2 + 2
+	return height
+}
+
+// shortened cuts a label that is wider than width.
+func shortened(style draw.TextStyle, label string, width vg.Length) string {
+	if style.Width(label) <= width {
+		return label
+	}
+	runes := []rune(label)
+	for len(runes) > 0 && style.Width(string(runes)+"…") > width {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
 }
 
 func light(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 48} }

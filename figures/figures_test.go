@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image/png"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -19,13 +20,13 @@ func someLearning() []Learning {
 	var full, pruned Learning
 	full.Label, pruned.Label = "full data", "ST-Prune 10 %, pairs"
 	for e := 1; e <= 20; e++ {
-		full.Visits = append(full.Visits, float64(e))
-		full.Error = append(full.Error, 1.6+0.4/float64(e))
+		full.At = append(full.At, float64(e))
+		full.Error = append(full.Error, about(1.6+0.4/float64(e), 0.02))
 		v := 1 + 0.1*float64(e-1)
-		pruned.Visits = append(pruned.Visits, v)
-		pruned.Error = append(pruned.Error, 1.6+0.45/(v*v))
+		pruned.At = append(pruned.At, v)
+		pruned.Error = append(pruned.Error, about(1.6+0.45/(v*v), 0.03))
 	}
-	full.Error[3] = math.NaN() // not validated
+	full.Error[3].Mean = math.NaN() // not validated
 	return []Learning{full, pruned}
 }
 
@@ -84,13 +85,22 @@ func figure(t *testing.T) func(f *Figure, err error) *Figure {
 
 // every is all figures with realistic numbers.
 func every(t *testing.T) map[string]*Figure {
-	return map[string]*Figure{
-		"learning":   figure(t)(LearningCurves(someLearning(), "mph")),
+	all := map[string]*Figure{
 		"complexity": figure(t)(LossComplexity(Panel{"full data", someStages(t, 1)}, Panel{"ST-Prune 10 %", someStages(t, 2)})),
 		"calendar":   figure(t)(KeptCalendar(someCalendar(28))),
 		"one day":    figure(t)(KeptCalendar(someCalendar(1))),
 		"half year":  figure(t)(KeptCalendar(someCalendar(180))),
 	}
+	for name, f := range pairs(t) {
+		all[name] = f[0]
+		if f[0].width == column {
+			all[name+", page"] = f[0].Page()
+		} else {
+			all[name+", column"] = f[0].Column()
+		}
+	}
+	maps.Copy(all, extremes(t))
+	return all
 }
 
 // Figures must render in every format, the same bytes each time, with ink and no clipped edge. FIGURES_DIR keeps them to look at.
@@ -105,7 +115,7 @@ func TestFiguresRender(t *testing.T) {
 			if err := f.Save(path); err != nil {
 				t.Fatal(err)
 			}
-			if info, err := os.Stat(path); err != nil || info.Size() < 2000 {
+			if info, err := os.Stat(path); err != nil || info.Size() < 800 {
 				t.Errorf("%s: %v, %v", path, info, err)
 			}
 		}
@@ -153,22 +163,64 @@ func TestFiguresRender(t *testing.T) {
 func TestBadInputIsNamed(t *testing.T) {
 	nan := math.NaN()
 	for want, draw := range map[string]func() error{
-		"no run given": func() error { _, err := LearningCurves(nil, ""); return err },
+		"no run given": func() error { _, err := LearningCurves(Visits, nil, ""); return err },
 		"no validated epoch": func() error {
-			_, err := LearningCurves([]Learning{{"a", []float64{1}, []float64{nan}}}, "")
+			_, err := LearningCurves(Visits, []Learning{{"a", []float64{1}, Single(nan)}}, "")
 			return err
 		},
-		"1 visits for 2": func() error {
-			_, err := LearningCurves([]Learning{{"a", []float64{1}, []float64{1, 2}}}, "")
+		"1 points for 2": func() error {
+			_, err := LearningCurves(Visits, []Learning{{"a", []float64{1}, Single(1, 2)}}, "")
 			return err
 		},
 		"no panel":         func() error { _, err := LossComplexity(); return err },
 		"1 means, 0 lower": func() error { _, err := LossComplexity(Panel{"", []Stage{{Mean: []float64{1}}}}); return err },
 		"class 1 of 3":     func() error { _, err := Classes([]float32{1, 2}, []float32{1, 2}, nil, 3); return err },
 		"1 complexities":   func() error { _, err := Classes([]float32{1}, []float32{1, 2}, nil, 1); return err },
-		"no window at all": func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{nan, nan}}}); return err },
+		"no values at all": func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{nan, nan}}}); return err },
 		"day 2 has 1":      func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{1, 2}, {1}}}); return err },
 		"infinite":         func() error { _, err := KeptCalendar(Calendar{Share: [][]float64{{1, math.Inf(1)}}}); return err },
+		"pixels": func() error {
+			return figure(t)(KeptCalendar(someCalendar(2))).Save(filepath.Join(t.TempDir(), "a.tex"))
+		},
+		"no method given": func() error { _, err := RatioCurve(nil, nil, ""); return err },
+		"2 ratios for 1":  func() error { _, err := RatioCurve([]Ratios{{"a", []float64{1, 0.1}, Single(1)}}, nil, ""); return err },
+		"no ratio in": func() error {
+			_, err := RatioCurve([]Ratios{{"a", []float64{0, -1}, Single(1, 1)}}, nil, "")
+			return err
+		},
+		`"a" at 0.1: NaN`: func() error { _, err := RatioCurve([]Ratios{{"a", []float64{0.1}, Single(nan)}}, nil, ""); return err },
+		"full data: 1 is outside": func() error {
+			_, err := RatioCurve([]Ratios{{"a", []float64{0.1}, Single(1)}}, &Estimate{1, 2, 3}, "")
+			return err
+		},
+		"no point with":          func() error { _, err := Pareto([]Cost{{"a", "", Single(0)[0], Single(1)[0]}}, ""); return err },
+		"pareto front, a b":      func() error { _, err := Pareto([]Cost{{"a", "b", Single(nan)[0], Single(1)[0]}}, ""); return err },
+		"horizon errors: no run": func() error { _, err := HorizonErrors(nil, 0, ""); return err },
+		`"a": no horizon`:        func() error { _, err := HorizonErrors([]Horizons{{Label: "a"}}, 0, ""); return err },
+		`"a" at 2: +Inf`:         func() error { _, err := HorizonErrors([]Horizons{{"a", Single(1, math.Inf(1))}}, 0, ""); return err },
+		"no effect given":        func() error { _, err := AblationBars(Effect{}, nil); return err },
+		"ablation, a: NaN": func() error {
+			_, err := AblationBars(Effect{}, []Effect{{Label: "a", Change: Single(nan)[0]}})
+			return err
+		},
+		"no other method": func() error { _, err := Improvement("a", nil); return err },
+		"numbers in [0,1]": func() error {
+			_, err := Improvement("a", []Chance{{Label: "b", Probability: about(0.9, 0.2)}})
+			return err
+		},
+		"grid: 0 rows": func() error { _, err := Grid(Matrix{}); return err },
+		"row a has 1": func() error {
+			_, err := Grid(Matrix{Rows: []string{"a"}, Columns: []string{"b", "c"}, Value: [][]float64{{1}}})
+			return err
+		},
+		"a, b is infinite": func() error {
+			_, err := Grid(Matrix{Rows: []string{"a"}, Columns: []string{"b"}, Value: [][]float64{{math.Inf(1)}}})
+			return err
+		},
+		"no number at all": func() error {
+			_, err := Grid(Matrix{Rows: []string{"a"}, Columns: []string{"b"}, Value: [][]float64{{nan}}})
+			return err
+		},
 		"format": func() error {
 			return figure(t)(KeptCalendar(someCalendar(2))).Save(filepath.Join(t.TempDir(), "a.bmp"))
 		},
@@ -178,7 +230,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		}
 	}
 	// Points at 0 visits have no place on a logarithmic axis and are left out.
-	if _, err := LearningCurves([]Learning{{"a", []float64{0, 1, 2}, []float64{3, 2, 1}}}, ""); err != nil {
+	if _, err := LearningCurves(Visits, []Learning{{"a", []float64{0, 1, 2}, Single(3, 2, 1)}}, ""); err != nil {
 		t.Error(err)
 	}
 	if _, err := KeptCalendar(Calendar{Share: [][]float64{{1, 1}, {1, 1}}, Label: "all equal"}); err != nil {
@@ -232,18 +284,4 @@ func ExampleTable() {
 	// \bottomrule
 	// \end{tabular}
 	// \end{table}
-}
-
-func ExampleLearningCurves() {
-	f, err := LearningCurves([]Learning{
-		{Label: "full data", Visits: []float64{1, 2, 3}, Error: []float64{2.0, 1.8, 1.7}},
-		{Label: "pruned", Visits: []float64{1, 1.1, 1.2}, Error: []float64{2.0, 1.9, 1.8}},
-	}, "mph")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	png, err := f.PNG()
-	fmt.Println(len(png) > 1000, err)
-	// Output: true <nil>
 }

@@ -5,51 +5,66 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Learning is one run's learning curve.
+// Axis is what [LearningCurves] are drawn against, in words. All but Epochs are logarithmic.
+type Axis string
+
+// The axes.
+const (
+	Epochs  Axis = "epoch"
+	Visits  Axis = "visits, epochs of the full data" // samples trained on, in epochs of the full data
+	Steps   Axis = "optimiser steps"
+	Seconds Axis = "seconds"
+)
+
+// Learning is the learning curve of one run, or of runs that differ in their seeds. Its slices are equally long.
 type Learning struct {
-	Label  string
-	Visits []float64 // in epochs of the full data
-	Error  []float64 // validation MAE, raw units; NaN where not validated
+	Label string
+	At    []float64  // by the axis, ascending
+	Error []Estimate // validation MAE, raw units; NaN where not validated
 }
 
-// LearningCurves draws validation error against what training has visited, on a logarithmic axis. Unit names the error's unit.
-func LearningCurves(runs []Learning, unit string) (*Figure, error) {
-	p := newPlot("", "visits, epochs of the full data", "validation MAE"+inUnit(unit))
+// LearningCurves draws validation error as training went on, with a band where there are several seeds. Unit names the error's
+// unit. Points at 0 and below are left out on logarithmic axes. It is an error when no run is given and when a run has no point.
+func LearningCurves(axis Axis, runs []Learning, unit string) (*Figure, error) {
+	if len(runs) == 0 {
+		return nil, errors.New("learning curves: no run given")
+	}
+	p := newPlot("", string(axis), "validation MAE"+inUnit(unit))
 	p.Add(newGrid())
 	f := &Figure{width: page, height: 2.7 * vg.Inch}
 	low, high := math.Inf(1), math.Inf(-1)
 	for i, r := range runs {
-		if len(r.Visits) != len(r.Error) {
-			return nil, fmt.Errorf("learning curve %q: %d visits for %d errors", r.Label, len(r.Visits), len(r.Error))
+		if len(r.At) != len(r.Error) {
+			return nil, fmt.Errorf("learning curve %q: %d points for %d errors", r.Label, len(r.At), len(r.Error))
 		}
-		var xy plotter.XYs
-		for j, x := range r.Visits {
-			if x > 0 && !math.IsNaN(r.Error[j]) && !math.IsInf(r.Error[j], 0) { // a logarithmic axis has no 0
-				xy = append(xy, plotter.XY{X: math.Log10(x), Y: r.Error[j]})
-				low, high = min(low, x), max(high, x)
+		var at []float64
+		var errs []Estimate
+		for j, x := range r.At {
+			if r.Error[j].check() != nil || axis != Epochs && !(x > 0) || math.IsInf(x, 0) {
+				continue
 			}
+			low, high = min(low, x), max(high, x)
+			if axis != Epochs {
+				x = math.Log10(x)
+			}
+			at, errs = append(at, x), append(errs, r.Error[j])
 		}
-		if len(xy) == 0 {
+		if len(at) == 0 {
 			return nil, fmt.Errorf("learning curve %q: no validated epoch; lower validate_every", r.Label)
 		}
-		line, points, err := plotter.NewLinePoints(xy)
-		if err != nil {
+		if err := curve(p, i, at, errs); err != nil {
 			return nil, fmt.Errorf("learning curve %q: %w", r.Label, err)
 		}
-		line.LineStyle, points.GlyphStyle = lineStyle(i), glyphStyle(i)
-		p.Add(line, points)
-		glyph := glyphStyle(i)
-		f.legend = append(f.legend, key{label: r.Label, line: line.LineStyle, glyph: &glyph})
+		f.legend = append(f.legend, curveKey(i, r.Label, errs))
 	}
-	if len(runs) == 0 {
-		return nil, errors.New("learning curves: no run given")
+	p.X.Tick.Marker, p.Y.Tick.Marker = evenTicks(10), evenTicks(6)
+	if axis != Epochs {
+		logRange(&p.X, low, high)
 	}
-	p.X.Tick.Marker = logTicks(low, high)
 	f.draw = func(c draw.Canvas) { p.Draw(c) }
 	return f, nil
 }

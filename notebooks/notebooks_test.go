@@ -121,6 +121,7 @@ func TestNotebooks(t *testing.T) {
 			}
 			t.Setenv("STPRUNE_RUNS", t.TempDir())
 			t.Setenv("STPRUNE_DATA", t.TempDir())
+			t.Setenv("STPRUNE_CITY", "small")
 			var shown [][]string
 			for range 2 { // the second time from the store
 				out := filepath.Join(t.TempDir(), path)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,8 +150,24 @@ func TestCityIsMadeOnce(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	table := Methods()
+	table := MethodTable()
 	if err := table.Check(); err != nil || len(table.Rows) != len(method.All()) {
 		t.Errorf("%d rows for %d methods, %v", len(table.Rows), len(method.All()), err)
+	}
+}
+
+func TestStudies(t *testing.T) {
+	spec := run.DefaultSpec()
+	spec.Prune.Method, spec.Prune.Rho = "st-prune", 0.1
+	var names []string
+	for _, s := range append(Methods(spec, "random", "el2n"), Ablations(spec)...) {
+		names = append(names, s.Prune.Method+" "+s.Name)
+	}
+	want := []string{
+		"random random", "el2n el2n", "st-prune ST-Prune 10 %", "st-prune unscored: the score plays no part",
+		"st-prune apart: every unit has a score of its own", "st-prune unweighted: all weights are 1",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("specs %q; want %q", names, want)
 	}
 }

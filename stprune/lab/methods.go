@@ -8,9 +8,9 @@ import (
 	"github.com/stprune/workbench/stprune/method"
 )
 
-// Methods lists the pruning methods: when each chooses, whether its epochs visit exactly the scheduled number of units, what it
+// MethodTable lists the pruning methods: when each chooses, whether its epochs visit exactly the scheduled number of units, what it
 // must be told besides the statistics of units it has visited, and its options with their defaults.
-func Methods() *figures.Table {
+func MethodTable() *figures.Table {
 	t := &figures.Table{Caption: "Pruning methods.", Columns: []string{"method", "kind", "exact", "needs", "options", "paper"}}
 	for _, m := range method.All() {
 		exact := "no"

@@ -174,33 +174,6 @@ func stages(epochs int) []int {
 	return slices.Compact(all)
 }
 
-// LearningCurves draws validation MAE against what training has visited.
-func (l *Lab) LearningCurves(runs ...*run.Run) *figures.Figure {
-	unit := ""
-	var curves []figures.Learning
-	for _, r := range runs {
-		s := l.Series(r.Spec.Data.Name)
-		unit = s.Unit
-		if len(r.Spec.Data.More) > 0 {
-			unit = "standard deviations"
-		}
-		epochs, err := r.Epochs()
-		l.Fail(err)
-		_, full := l.size(r.Spec)
-		c := figures.Learning{Label: r.Spec.Name}
-		for _, e := range epochs {
-			if e.Validation != nil {
-				c.Visits = append(c.Visits, float64(e.Visits)/full)
-				c.Error = append(c.Error, e.Validation.Mean.MAE)
-			}
-		}
-		curves = append(curves, c)
-	}
-	f, err := figures.LearningCurves(curves, unit)
-	l.Fail(err)
-	return f
-}
-
 // size is the number of training windows, and of windows × nodes.
 func (l *Lab) size(spec run.Spec) (windows int, visits float64) {
 	for _, name := range append([]string{spec.Data.Name}, spec.Data.More...) {
@@ -216,29 +189,7 @@ func (l *Lab) size(spec run.Spec) (windows int, visits float64) {
 // KeptCalendar draws, for each day and time of day, the share of the run's pruned epochs that kept the training window which
 // starts there; when the unit is a pair, the share of its pairs.
 func (l *Lab) KeptCalendar(r *run.Run) *figures.Figure {
-	if len(r.Spec.Data.More) > 0 {
-		l.Fail(fmt.Errorf("calendar: run %s was trained on several data sets, which have no common calendar", r.ID))
-	}
-	series := l.Series(r.Spec.Data.Name)
-	windows, err := r.Spec.Protocol(series.Calendar.StepsPerDay()).Apply(series)
-	l.Fail(err)
-	epochs, err := r.Epochs()
-	l.Fail(err)
-	kept, pruned := make([]float64, len(windows.Train)), 0
-	for _, e := range epochs {
-		k, err := r.Selection(e.Epoch)
-		l.Fail(err)
-		if k.All {
-			continue
-		}
-		pruned++
-		for w, n := range k.Visits().Count {
-			kept[w] += float64(n) / float64(k.PerWindow)
-		}
-	}
-	if pruned == 0 {
-		l.Fail(fmt.Errorf("calendar: run %s (%s) has no pruned epoch", r.ID, r.Spec.Name))
-	}
+	kept, series, windows := l.keptShares(r, "calendar")
 	c := figures.Calendar{First: day(series.Calendar.Time(int(windows.Train[0]))), Label: "share of pruned epochs that kept the window"}
 	for w, start := range windows.Train {
 		t := series.Calendar.Time(int(start))
@@ -250,7 +201,7 @@ func (l *Lab) KeptCalendar(r *run.Run) *figures.Figure {
 			}
 			c.Share = append(c.Share, row)
 		}
-		c.Share[d][series.Calendar.TimeOfDay(int(start))] = kept[w] / float64(pruned)
+		c.Share[d][series.Calendar.TimeOfDay(int(start))] = kept[w]
 	}
 	f, err := figures.KeptCalendar(c)
 	l.Fail(err)

@@ -301,6 +301,7 @@ func (s *session) prepareFolder() error {
 	}
 	here := currentEnvironment(s.run.Spec.Backend.Name, s.backend)
 	if spec, err := Load(s.path(specFile)); err == nil && spec.ID(s.hash) == s.run.ID {
+		spec.Prune.own = s.run.Spec.Prune.own
 		s.run.Spec = spec
 		if there, err := s.run.Environment(); err == nil && !here.computesAs(there) {
 			s.watch.note("run %s was begun in another environment (%s, %s); its last bits may differ from a run in one go",
@@ -368,7 +369,7 @@ func (s *session) load(id string) error {
 
 // probe trains and measures a static method's scoring model.
 func (s *session) probe(ctx context.Context) (*method.Probe, error) {
-	m, err := method.ByName(s.run.Spec.Prune.Method)
+	m, err := s.run.Spec.Prune.method()
 	if err != nil {
 		return nil, err
 	}
@@ -391,7 +392,7 @@ func (s *session) probe(ctx context.Context) (*method.Probe, error) {
 // choose lets a method that trains a scoring model choose before the first step, and saves its choice, which may have taken longer
 // than many epochs.
 func (s *session) choose() error {
-	m, err := method.ByName(s.run.Spec.Prune.Method)
+	m, err := s.run.Spec.Prune.method()
 	if err != nil {
 		return err
 	}
@@ -413,7 +414,7 @@ func (s *session) choose() error {
 
 // pruner makes the method over n units, and says how large batches are in pruned epochs.
 func (s Spec) pruner(ctx context.Context, sources []train.Source, n int, probe func() (*method.Probe, error)) (p stprune.Pruner, prunedBatch int, err error) {
-	m, err := method.ByName(s.Prune.Method)
+	m, err := s.Prune.method()
 	if err != nil {
 		return nil, 0, err
 	}

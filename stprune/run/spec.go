@@ -87,6 +87,28 @@ type Prune struct {
 	Method  string         `toml:"method"`  // default "full"
 	Options map[string]any `toml:"options"` // the method's own, see [method.Method]; default: the method's
 	stprune.Config
+
+	own *method.Method // not in the table, see [Spec.Use]
+}
+
+// Use makes the spec prune by a method of one's own, which chooses anew in each epoch. The run's id counts the method's name and
+// options and not its code: give it a new name when it is to choose otherwise.
+func (s *Spec) Use(m method.Method) error {
+	if _, err := method.ByName(m.Name); err == nil || m.Name == "" {
+		return fmt.Errorf("spec: a method of one's own is called %q; give it a name that `stprune methods` does not list", m.Name)
+	}
+	if m.Kind != method.Dynamic || m.Needs != (method.Needs{}) || m.New == nil {
+		return fmt.Errorf("spec: method %s is not a dynamic one without needs; such methods have their place in package method", m.Name)
+	}
+	s.Prune.Method, s.Prune.own = m.Name, &m
+	return nil
+}
+
+func (p Prune) method() (method.Method, error) {
+	if p.own != nil && p.own.Name == p.Method {
+		return *p.own, nil
+	}
+	return method.ByName(p.Method)
 }
 
 // Backend is where the run computes.
@@ -299,7 +321,7 @@ func (s Spec) Check() error {
 	if s.Prune.Epochs != 0 {
 		return fmt.Errorf("prune.epochs = %d; leave it out: train.epochs says how long the run is", s.Prune.Epochs)
 	}
-	m, err := method.ByName(s.Prune.Method)
+	m, err := s.Prune.method()
 	if err != nil {
 		return fmt.Errorf("prune.method = %q: %w", s.Prune.Method, err)
 	}
@@ -353,7 +375,7 @@ func (s Spec) pruning() stprune.Config {
 
 // training is the trainer's part; prunedBatch is the batch of pruned epochs.
 func (s Spec) training(prunedBatch int) train.Config {
-	m, _ := method.ByName(s.Prune.Method) // which [Spec.Check] knows
+	m, _ := s.Prune.method() // which [Spec.Check] knows
 	reduction := loss.Reduction{BySample: s.Train.LossBySample, PerBatch: s.Train.LossPerBatch, Unmasked: s.Train.LossUnmasked}
 	if s.Train.Loss == "huber" {
 		reduction.Huber = s.Train.HuberDelta
@@ -464,7 +486,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 	}
 	m, err := method.ByName(name)
 	switch {
-	case err != nil || name == "full":
+	case name == "full":
 		return stprune.Config{}
 	case name == "st-prune" || name == "bls":
 		if name == "bls" { // has a score of its own
@@ -497,7 +519,7 @@ func effective(name string, c stprune.Config) stprune.Config {
 	if name == "random" {
 		plain.InTime = c.InTime
 	}
-	if m.Kind == method.Static { // one subset for all epochs
+	if err == nil && m.Kind == method.Static { // one subset for all epochs
 		plain.WarmUp, plain.Delta, plain.Anneal, plain.AnnealSteps, plain.Budget = 0, 1, "", 0, 0
 	}
 	return plain
