@@ -91,12 +91,18 @@ type Input struct {
 	Block *graph.Node // [M] int32 ids, the nodes of all windows: the model is restricted to them; nil: all nodes in order
 }
 
-// ofBlock keeps the rows [M,…] of the block's nodes in an array [N,…] of all nodes.
-func (in Input) ofBlock(x *graph.Node) *graph.Node {
+// ofBlock keeps the block's nodes, [M,…] or [·,M,…], of an array that has all nodes on an axis, 0 or 1.
+func (in Input) ofBlock(x *graph.Node, axis int) *graph.Node {
 	if in.Block == nil {
 		return x
 	}
-	return graph.Gather(x, graph.InsertAxes(in.Block, -1))
+	axes := make([]int, x.Rank())
+	for i := range axes {
+		axes[i] = i
+	}
+	axes[0], axes[axis] = axis, 0
+	x = graph.Gather(graph.TransposeAllAxes(x, axes...), graph.InsertAxes(in.Block, -1))
+	return graph.TransposeAllAxes(x, axes...)
 }
 
 // stepsOfBlock restricts steps along a graph, a matrix [N,N] whose rows tell how much each node passes to (or takes from) all nodes,
@@ -105,8 +111,9 @@ func (in Input) stepsOfBlock(a *graph.Node) *graph.Node {
 	if in.Block == nil {
 		return a
 	}
-	sums := graph.ReduceAndKeep(in.ofBlock(a), graph.ReduceSum, 1)
-	a = graph.TransposeAllAxes(in.ofBlock(graph.TransposeAllAxes(in.ofBlock(a), 1, 0)), 1, 0)
+	a = in.ofBlock(a, 0)
+	sums := graph.ReduceAndKeep(a, graph.ReduceSum, 1)
+	a = in.ofBlock(a, 1)
 	own := graph.ReduceAndKeep(a, graph.ReduceSum, 1)
 	isolated := graph.LessOrEqual(own, graph.ZerosLike(own))
 	share := graph.Div(sums, graph.Where(isolated, graph.OnesLike(own), own))

@@ -211,11 +211,7 @@ func (m *gwnet) Forward(p *Pass, in Input) *graph.Node {
 		matrices = append(matrices, in.stepsOfBlock(p.Const("P_fwd")), in.stepsOfBlock(p.Const("P_bwd")))
 	}
 	if m.adaptive {
-		to := p.Param("nodevec2")
-		if in.Block != nil {
-			to = graph.TransposeAllAxes(in.ofBlock(graph.TransposeAllAxes(to, 1, 0)), 1, 0)
-		}
-		matrices = append(matrices, AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1")), to))
+		matrices = append(matrices, AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1"), 0), in.ofBlock(p.Param("nodevec2"), 1)))
 	}
 	var read []*graph.Node // by the head, [N,1,B,dilation] each
 	for i := range m.depth() {

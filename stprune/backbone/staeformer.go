@@ -195,13 +195,10 @@ func (m *staeformer) tokens(p *Pass, in Input) *graph.Node {
 	embed("tod_embedding.weight", in.TodIndex, m.tod)
 	embed("dow_embedding.weight", dowIndex, m.dow)
 	if m.node > 0 {
-		parts = append(parts, full(graph.Reshape(in.ofBlock(p.Param("node_emb")), 1, 1, nodes, m.node), m.node))
+		parts = append(parts, full(graph.Reshape(in.ofBlock(p.Param("node_emb"), 0), 1, 1, nodes, m.node), m.node))
 	}
 	if m.adaptive > 0 {
-		free := p.Param("adaptive_embedding") // [T,N,adaptive]
-		if in.Block != nil {
-			free = graph.TransposeAllAxes(in.ofBlock(graph.TransposeAllAxes(free, 1, 0, 2)), 1, 0, 2)
-		}
+		free := in.ofBlock(p.Param("adaptive_embedding"), 1)
 		parts = append(parts, full(graph.Reshape(free, 1, steps, nodes, m.adaptive), m.adaptive))
 	}
 	return graph.Concatenate(parts, -1)
