@@ -80,7 +80,8 @@ func blockPass(t *testing.T, be compute.Backend, b Backbone, theta []float32, co
 	return tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
 }
 
-// A block of all nodes must be the plain model to the last bit, with dropout and for the gradient too.
+// A block of all nodes must forecast as the plain model to the last bit, with dropout too. In gradients the compiler may sum in
+// another order.
 func TestBlockOfAllNodesIsThePlainModel(t *testing.T) {
 	be, err := accel.Open(context.Background(), "xla", io.Discard)
 	if err != nil {
@@ -93,8 +94,12 @@ func TestBlockOfAllNodesIsThePlainModel(t *testing.T) {
 		for _, training := range []bool{false, true} {
 			forecast, gradient := blockPass(t, be.Backend, b, theta, b.Traits().Constants, value, nil, training)
 			f, g := blockPass(t, be.Backend, b, theta, b.Traits().Constants, value, []int32{0, 1, 2, 3, 4, 5}, training)
-			if !slices.Equal(forecast, f) || !slices.Equal(gradient, g) {
-				t.Errorf("%s, training %v: forecast differs by %g, gradient by %g", name, training, farthest(forecast, f), farthest(gradient, g))
+			if !slices.Equal(forecast, f) {
+				t.Errorf("%s, training %v: forecast differs by %g", name, training, farthest(forecast, f))
+			}
+			scale := farthest(gradient, make([]float32, len(gradient)))
+			if d := farthest(gradient, g); !(d <= 1e-7*scale) {
+				t.Errorf("%s, training %v: gradient differs by %g of %g", name, training, d, scale)
 			}
 		}
 	}
