@@ -80,15 +80,16 @@ func clusters(near []float32, n, k int) []int32 {
 	var order []int32
 	for b := range k {
 		clear(inside)
-		for next := largest(rest, -1); ; next = largest(inside, 1) {
+		for len(order) < (b+1)*n/k {
+			next := largest(inside, 1)
+			if inside[next] <= 0 { // begin, or begin again
+				next = largest(rest, -1)
+			}
 			order, taken[next] = append(order, int32(next)), true
 			for i := range n {
 				v := float64(near[next*n+i])
 				rest[i] -= v
 				inside[i] += v
-			}
-			if len(order) == (b+1)*n/k {
-				break
 			}
 		}
 	}
