@@ -62,7 +62,7 @@ func newRecorder(s Spec, windows, perWindow int) *recorder {
 		lambda:    [3]float32{float32(c.LambdaS), float32(c.LambdaT), float32(c.LambdaG)},
 		perWindow: perWindow, windows: newTally(windows),
 	}
-	if perWindow > 1 && s.Train.Unit == train.Pair {
+	if perWindow > 1 && s.Train.Unit != train.Block {
 		nodes := newTally(perWindow)
 		r.nodes = &nodes
 	}
