@@ -10,8 +10,8 @@ import (
 	"github.com/stprune/workbench/stprune"
 )
 
-// batch is what one step trains on: units of one data set and, where they are blocks, of the same nodes, at these positions of the selection (or, when all are selected, with
-// these ids).
+// batch is what one step trains on: units of one data set and, where they are blocks, of the same nodes, at these positions of the
+// selection (or, when all are selected, with these ids).
 type batch struct {
 	domain    *domain
 	positions []int32
@@ -53,6 +53,7 @@ func (d *domain) groups(s *stprune.Selection) [][]int32 {
 		for own := range int32(d.units) {
 			add(d.first+own, d.first+own)
 		}
+		return groups
 	}
 	for i, id := range s.IDs {
 		if id >= d.first && id < d.first+int32(d.units) {
@@ -88,7 +89,10 @@ type feed struct {
 }
 
 func (t *Trainer) newFeed(b int) *feed {
-	return &feed{unit: t.cfg.Unit, ids: make([]int32, 0, b), prob: make([]float32, 0, b), starts: make([]int32, b), nodes: make([]int32, b), weights: make([]float32, b)}
+	return &feed{
+		unit: t.cfg.Unit, ids: make([]int32, 0, b), prob: make([]float32, 0, b),
+		starts: make([]int32, b), nodes: make([]int32, b), weights: make([]float32, b),
+	}
 }
 
 // tensors are what the device is told about the nodes, see [layout.gather].

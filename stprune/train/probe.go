@@ -208,9 +208,10 @@ func passed(n method.Needs) method.Needs {
 	return method.Needs{Error: n.Error, Norms: n.Norms, Features: n.Features, Forecasts: n.Forecasts, Inputs: n.Inputs, Gradients: n.Gradients}
 }
 
-// Measure passes the training units (of blocks: their windows), or those of another part of the data, forward in evaluation mode with the current
-// parameters, batch after batch, and returns what is asked for of Loss, Error, Norms, Features, Forecasts, Inputs and Gradients.
-// With several data sets all must have the same history and horizon, as far as the arrays' columns follow from them.
+// Measure passes the training units (of blocks: their windows), or the windows of another part of the data, forward in evaluation
+// mode with the current parameters, batch after batch, and returns what is asked for of Loss, Error, Norms, Features, Forecasts,
+// Inputs and Gradients. With several data sets all must have the same history and horizon, as far as the arrays' columns follow
+// from them.
 func (t *Trainer) Measure(ctx context.Context, part string, needs method.Needs) (*method.Probe, error) {
 	defer func(before Seconds) { t.seconds = before }(t.seconds) // of training alone
 	pairs := t.cfg.Unit == Pair && part == Train
