@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,8 @@ import (
 type methodsCmd struct {
 	Name string `arg:"" optional:"" help:"Method to show in full. Without one, all are listed."`
 	JSON bool   `help:"Print JSON."`
+
+	Cards bool `help:"Print the cards of all methods as Markdown."`
 }
 
 // methodJSON is a method as the command prints it.
@@ -52,6 +55,9 @@ func describeMethod(m method.Method) methodJSON {
 }
 
 func (c *methodsCmd) Run() error {
+	if c.Cards {
+		return writeCards(os.Stdout)
+	}
 	if c.Name != "" {
 		m, err := method.ByName(c.Name)
 		if err != nil {
@@ -103,3 +109,26 @@ func printMethod(w io.Writer, m methodJSON) error {
 	}
 	return t.Flush()
 }
+
+// writeCards writes the cards of all methods as Markdown: docs/methods.md.
+func writeCards(w io.Writer) error {
+	var out strings.Builder
+	out.WriteString("# Pruning methods\n\nMade by `stprune methods --cards` from the table of package method. What they reached on measured data is in [results](results/README.md).\n")
+	for _, m := range method.All() {
+		d := describeMethod(m)
+		exact := "no"
+		if d.Exact {
+			exact = "yes"
+		}
+		fmt.Fprintf(&out, "\n## %s\n\n%s.\n\n| | |\n| --- | --- |\n| kind | %s |\n| paper | %s |\n| cost of choosing | %s |\n| differs from it | %s |\n| visits exactly the scheduled number | %s |\n| needs | %s |\n",
+			d.Name, d.Rule, d.Kind, cell(d.Paper), cell(d.Cost), cell(d.Differs), exact, cmp.Or(strings.Join(d.Needs, ", "), "nothing but the statistics of visited units"))
+		for _, o := range d.Options {
+			fmt.Fprintf(&out, "| option `%s`, default %v | %s |\n", o.Key, o.Default, cell(o.Doc))
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// cell is text that cannot end a cell of a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }

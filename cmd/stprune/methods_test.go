@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -55,5 +56,16 @@ func TestMethodCardShowsOptions(t *testing.T) {
 		if !strings.Contains(card.String(), want) {
 			t.Errorf("%q is not in\n%s", want, card.String())
 		}
+	}
+}
+
+// The documentation's cards must be those of the table.
+func TestCardsAreCurrent(t *testing.T) {
+	stored, err := os.ReadFile("../../docs/methods.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if output(t, 0, "methods", "--cards") != string(stored) {
+		t.Error("docs/methods.md is old; write it anew: bin/stprune methods --cards > docs/methods.md")
 	}
 }
