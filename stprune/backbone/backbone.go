@@ -74,7 +74,8 @@ func Parts(b Backbone) []optim.Part {
 	return parts
 }
 
-// Input is a batch as gathered on the device: B windows of M nodes each. M is N, or 1 when the unit is a pair.
+// Input is a batch as gathered on the device: B windows of M nodes each. M is N; the size of a block of nodes; or 1 when the unit is
+// a pair.
 type Input struct {
 	Value *graph.Node // [B,T,M] z-scored, or raw where Traits says so
 	Tod   *graph.Node // [B,T] time of day in [0,1), slot / S
@@ -86,7 +87,37 @@ type Input struct {
 	FutureTod *graph.Node // [B,Q] int32 slots of the forecast steps
 	FutureDow *graph.Node // [B,Q] int32
 
-	Nodes *graph.Node // [B,M] int32 node ids; nil: all nodes in order
+	Nodes *graph.Node // [B,1] int32 the node of each pair; nil: the same nodes in all windows, all in order or those of Block
+	Block *graph.Node // [M] int32 ids, the nodes of all windows: the model is restricted to them; nil: all nodes in order
+}
+
+// ofBlock keeps the block's nodes, [M,…] or [·,M,…], of an array that has all nodes on an axis, 0 or 1.
+func (in Input) ofBlock(x *graph.Node, axis int) *graph.Node {
+	if in.Block == nil {
+		return x
+	}
+	axes := make([]int, x.Rank())
+	for i := range axes {
+		axes[i] = i
+	}
+	axes[0], axes[axis] = axis, 0
+	x = graph.Gather(graph.TransposeAllAxes(x, axes...), graph.InsertAxes(in.Block, -1))
+	return graph.TransposeAllAxes(x, axes...)
+}
+
+// stepsOfBlock restricts steps along a graph, a matrix [N,N] whose rows tell how much each node passes to (or takes from) all nodes,
+// to the block [M,M]. What goes out of the block is shared by the rest of the row, so that rows keep their sums.
+func (in Input) stepsOfBlock(a *graph.Node) *graph.Node {
+	if in.Block == nil {
+		return a
+	}
+	a = in.ofBlock(a, 0)
+	sums := graph.ReduceAndKeep(a, graph.ReduceSum, 1)
+	a = in.ofBlock(a, 1)
+	own := graph.ReduceAndKeep(a, graph.ReduceSum, 1)
+	isolated := graph.LessOrEqual(own, graph.ZerosLike(own))
+	share := graph.Div(sums, graph.Where(isolated, graph.OnesLike(own), own))
+	return graph.Mul(a, graph.Where(isolated, graph.ZerosLike(own), share))
 }
 
 // New makes the backbone called name.

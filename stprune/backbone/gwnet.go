@@ -208,10 +208,10 @@ func (m *gwnet) Forward(p *Pass, in Input) *graph.Node {
 	x := m.start(p, in)
 	var matrices []*graph.Node
 	if m.walks {
-		matrices = append(matrices, p.Const("P_fwd"), p.Const("P_bwd"))
+		matrices = append(matrices, in.stepsOfBlock(p.Const("P_fwd")), in.stepsOfBlock(p.Const("P_bwd")))
 	}
 	if m.adaptive {
-		matrices = append(matrices, AdaptiveAdjacency(p.Param("nodevec1"), p.Param("nodevec2")))
+		matrices = append(matrices, AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1"), 0), in.ofBlock(p.Param("nodevec2"), 1)))
 	}
 	var read []*graph.Node // by the head, [N,1,B,dilation] each
 	for i := range m.depth() {
@@ -279,7 +279,7 @@ func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, matrices []*graph.Node) 
 	z = graph.Reshape(z, z.Shape().Size()/m.dilation, m.dilation)
 	mixed := func(k int) *graph.Node {
 		w := graph.Reshape(graph.Slice(weight, graph.AxisRange(), graph.AxisRange(k, k+1)), m.residual, m.dilation)
-		return graph.Reshape(graph.EinsumAxes(z, w, [][2]int{{1, 1}}, nil), m.Nodes, z.Shape().Dimensions[0]/m.Nodes*m.residual)
+		return graph.Reshape(graph.EinsumAxes(z, w, [][2]int{{1, 1}}, nil), dims[0], z.Shape().Dimensions[0]/dims[0]*m.residual)
 	}
 	sum := mixed(0)
 	for s, a := range matrices {
@@ -291,7 +291,7 @@ func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, matrices []*graph.Node) 
 
 // head reads the last step of every layer, [N,1,B,dilation] each, and forecasts [B,Q,N].
 func (m *gwnet) head(p *Pass, read []*graph.Node) *graph.Node {
-	batch := read[0].Shape().Dimensions[2]
+	nodes, batch := read[0].Shape().Dimensions[0], read[0].Shape().Dimensions[2]
 	var weights []*graph.Node
 	bias := m.param(p, 0, "skip_convs.%d.bias")
 	for i := range read {
@@ -307,10 +307,10 @@ func (m *gwnet) head(p *Pass, read []*graph.Node) *graph.Node {
 	h := linear(graph.Concatenate(read, -1), graph.Concatenate(weights, -1), bias) // all layers' skip convolutions, summed
 	h = layer("end_conv_1", h)
 	p.SetLast(func() Last {
-		return Last{Input: graph.TransposeAllAxes(graph.Reshape(relu(h), m.Nodes, batch, m.end), 1, 0, 2)}
+		return Last{Input: graph.TransposeAllAxes(graph.Reshape(relu(h), nodes, batch, m.end), 1, 0, 2)}
 	})
 	out := layer("end_conv_2", h)
-	return graph.TransposeAllAxes(graph.Reshape(out, m.Nodes, batch, m.Horizon), 1, 2, 0)
+	return graph.TransposeAllAxes(graph.Reshape(out, nodes, batch, m.Horizon), 1, 2, 0)
 }
 
 // AdaptiveAdjacency is Graph WaveNet's learned transition matrix [N,N] of two node vectors, e1 [N,d] and e2 [d,N]: the softmax

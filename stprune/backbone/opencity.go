@@ -283,15 +283,20 @@ func (m *openCity) Forward(p *Pass, in Input) *graph.Node {
 	return graph.TransposeAllAxes(out, 1, 2, 0)
 }
 
-// openCityContext is what the blocks' first attention looks at.
+// openCityContext is what the blocks look at besides their tokens: the first attention at the calendar and the space.
 type openCityContext struct {
 	past, future *graph.Node // [B,P,D] calendar tokens
 	space        *graph.Node // [M,D] spatial code, or nil
+	step         *graph.Node // [M,M] a step along the graph, or nil
 }
 
 func (m *openCity) context(p *Pass, in Input) openCityContext {
-	if m.tokens == 1 { // nothing looks at it
-		return openCityContext{}
+	var c openCityContext
+	if m.mix {
+		c.step = in.stepsOfBlock(p.Const(openCityAdjacency))
+	}
+	if m.tokens == 1 { // nothing looks at the rest
+		return c
 	}
 	var minutes, weekdays []int32
 	for slot := range m.StepsPerDay {
@@ -307,12 +312,10 @@ func (m *openCity) context(p *Pass, in Input) openCityContext {
 		}
 		return graph.Concatenate([]*graph.Node{look("daytime", minutes, slot), look("weekday", weekdays, day)}, -1)
 	}
-	c := openCityContext{
-		past:   tokens(m.first(in.TodIndex, m.tokens), m.first(in.DowIndex, m.tokens)),
-		future: tokens(m.future(in)),
-	}
+	c.past = tokens(m.first(in.TodIndex, m.tokens), m.first(in.DowIndex, m.tokens))
+	c.future = tokens(m.future(in))
 	if m.lap > 0 {
-		c.space = linear(p.Const(openCityEigenvectors),
+		c.space = linear(in.ofBlock(p.Const(openCityEigenvectors), 0),
 			p.Param("spatial_embedding.embedding_lap_pos_enc.weight"), p.Param("spatial_embedding.embedding_lap_pos_enc.bias"))
 	}
 	return c
@@ -349,7 +352,7 @@ func (m *openCity) block(p *Pass, prefix string, x *graph.Node, c openCityContex
 	u := norm("norm1", x)
 	u = norm("st_attn.norm_tatt1", graph.Add(m.contextAttention(p, prefix+"st_attn.tc_", u, c), u))
 	u = norm("st_attn.norm_tatt2", graph.Add(m.selfAttention(p, prefix+"st_attn.t_", u), u))
-	u = graph.Add(graph.MulScalar(u, 0.05), graph.MulScalar(linear(m.neighbours(p, u), param("st_attn.GCN.fc1.weight"), nil), 0.95))
+	u = graph.Add(graph.MulScalar(u, 0.05), graph.MulScalar(linear(c.neighbours(u), param("st_attn.GCN.fc1.weight"), nil), 0.95))
 	u = linear(u, param("st_attn.GCN.mlp.weight"), param("st_attn.GCN.mlp.bias"))
 	x = graph.Add(x, p.Dropout(u, m.dropout))
 
@@ -360,12 +363,12 @@ func (m *openCity) block(p *Pass, prefix string, x *graph.Node, c openCityContex
 }
 
 // neighbours is the mean of tokens [M,B,P,D] over each node and its neighbours.
-func (m *openCity) neighbours(p *Pass, x *graph.Node) *graph.Node {
-	if !m.mix {
+func (c openCityContext) neighbours(x *graph.Node) *graph.Node {
+	if c.step == nil {
 		return x
 	}
 	d := x.Shape().Dimensions
-	y := graph.MatMul(p.Const(openCityAdjacency), graph.Reshape(x, d[0], x.Shape().Size()/d[0]))
+	y := graph.MatMul(c.step, graph.Reshape(x, d[0], x.Shape().Size()/d[0]))
 	return graph.Reshape(y, d...)
 }
 

@@ -195,10 +195,11 @@ func (m *staeformer) tokens(p *Pass, in Input) *graph.Node {
 	embed("tod_embedding.weight", in.TodIndex, m.tod)
 	embed("dow_embedding.weight", dowIndex, m.dow)
 	if m.node > 0 {
-		parts = append(parts, full(graph.Reshape(p.Param("node_emb"), 1, 1, nodes, m.node), m.node))
+		parts = append(parts, full(graph.Reshape(in.ofBlock(p.Param("node_emb"), 0), 1, 1, nodes, m.node), m.node))
 	}
 	if m.adaptive > 0 {
-		parts = append(parts, full(graph.Reshape(p.Param("adaptive_embedding"), 1, steps, nodes, m.adaptive), m.adaptive))
+		free := in.ofBlock(p.Param("adaptive_embedding"), 1)
+		parts = append(parts, full(graph.Reshape(free, 1, steps, nodes, m.adaptive), m.adaptive))
 	}
 	return graph.Concatenate(parts, -1)
 }

@@ -94,7 +94,7 @@ func (m *stid) Forward(p *Pass, in Input) *graph.Node {
 	}
 	if m.node > 0 {
 		if in.Nodes == nil {
-			parts = append(parts, full(graph.Reshape(p.Param("node_emb"), 1, nodes, m.node), m.node))
+			parts = append(parts, full(graph.Reshape(in.ofBlock(p.Param("node_emb"), 0), 1, nodes, m.node), m.node))
 		} else {
 			rows := graph.Gather(p.Param("node_emb"), graph.Reshape(in.Nodes, batch*nodes, 1))
 			parts = append(parts, graph.Reshape(rows, batch, nodes, m.node))
