@@ -311,18 +311,15 @@ func (s *Store) ids() ([]string, error) {
 	return ids, nil
 }
 
-// List opens all runs that fit every filter, oldest first. A filter is a setting as [Spec.Set] takes it, "prune.rho=0.05" or
-// "name=first try", or "status=finished". A run fits a setting that its method, optimiser and schedule read with that value.
+// List opens all runs that fit every filter, oldest first. Filters are conditions such as "prune.rho<0.1", "name=first try" or
+// "status=finished", see [ParseFilter].
 func (s *Store) List(filters ...string) ([]*Run, error) {
 	ids, err := s.ids()
 	if err != nil {
 		return nil, err
 	}
-	type entry struct {
-		run  *Run
-		made time.Time
-	}
-	var found []entry
+	var all []*Run
+	made := map[*Run]time.Time{}
 	for _, id := range ids {
 		info, err := os.Stat(filepath.Join(s.Dir, id, specFile))
 		if errors.Is(err, fs.ErrNotExist) { // just being made, or removed
@@ -335,42 +332,28 @@ func (s *Store) List(filters ...string) ([]*Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		fits, err := r.fits(filters)
+		all, made[r] = append(all, r), info.ModTime()
+	}
+	slices.SortStableFunc(all, func(a, b *Run) int { return made[a].Compare(made[b]) })
+	keys := Keys(all...)
+	for _, text := range filters {
+		f, err := ParseFilter(text, keys)
 		if err != nil {
 			return nil, err
 		}
-		if fits {
-			found = append(found, entry{r, info.ModTime()})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b entry) int { return a.made.Compare(b.made) })
-	runs := make([]*Run, len(found))
-	for i, e := range found {
-		runs[i] = e.run
-	}
-	return runs, nil
-}
-
-func (r *Run) fits(filters []string) (bool, error) {
-	for _, filter := range filters {
-		if status, ok := strings.CutPrefix(filter, "status="); ok {
-			if r.Status() != Status(status) {
-				return false, nil
+		var fitting []*Run
+		for _, r := range all {
+			fits, err := f.Fits(r)
+			if err != nil {
+				return nil, err
 			}
-			continue
+			if fits {
+				fitting = append(fitting, r)
+			}
 		}
-		// The setting must be one that the run reads, and setting it must change nothing.
-		same := r.Spec.meaning()
-		same.Name, same.Notes, same.Data.Name, same.Data.Split = r.Spec.Name, r.Spec.Notes, r.Spec.Data.Name, r.Spec.Data.Split
-		before := same.TOML()
-		if err := same.Set(filter); err != nil {
-			return false, err
-		}
-		if !bytes.Equal(before, same.TOML()) {
-			return false, nil
-		}
+		all = fitting
 	}
-	return true, nil
+	return all, nil
 }
 
 // Remove deletes a run. It is an error wrapping [ErrBusy] while a process trains it.
