@@ -65,6 +65,9 @@ func newMean(x []float64) Mean {
 // Gradients measures, at the best parameters of the subject, what the choices (of the subject, of other runs on the same units,
 // or replayed) kept in their pruned epochs. It takes a backward pass for every unit of the full data and of all draws.
 func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...Choice) (Gradients, error) {
+	if s.Spec.Train.Unit == train.Block {
+		return Gradients{}, fmt.Errorf("gradients: run %s kept blocks, whose nodes may be others in each epoch; choose one with train.unit = %s or %s", s.ID, train.Window, train.Pair)
+	}
 	o.Draws, o.Most, o.Seed = cmp.Or(o.Draws, 8), cmp.Or(o.Most, 200_000), cmp.Or(o.Seed, 1)
 	t, done, err := s.trainer(ctx)
 	if err != nil {

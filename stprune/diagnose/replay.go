@@ -67,6 +67,8 @@ func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 		return fail("run %s is of method %s and has no score of the units that it did not visit; take the scores from a run of method full", s.ID, s.Spec.Prune.Method)
 	case spec.Train.Unit != s.Spec.Train.Unit:
 		return fail("the method selects units of train.unit = %s, run %s recorded %ss; take the scores from a run on the same unit", spec.Train.Unit, s.ID, s.Spec.Train.Unit)
+	case spec.Train.Unit == train.Block:
+		return fail("run %s recorded scores of windows, not of blocks", s.ID)
 	case spec.Train.Epochs > len(recorded):
 		return fail("train.epochs = %d, but run %s has recorded %d; lower it, or take the scores from a longer run", spec.Train.Epochs, s.ID, len(recorded))
 	case m.Needs.Probed():

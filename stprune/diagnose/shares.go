@@ -2,6 +2,8 @@ package diagnose
 
 import (
 	"fmt"
+
+	"github.com/stprune/workbench/stprune/train"
 )
 
 // Share says how a group of units was treated in pruned epochs.
@@ -28,7 +30,8 @@ type Shares struct {
 }
 
 // Shares counts what c, the subject's own choice or a replay on its data, kept in its pruned epochs. Where an epoch's selection
-// is stored as sums over windows, units are counted as parts of windows, and Node is empty.
+// is stored as sums over windows, units are counted as parts of windows, and Node is empty; so are
+// blocks.
 func (s *Subject) Shares(c Choice) (Shares, error) {
 	series, w, err := s.only()
 	if err != nil {
@@ -41,6 +44,9 @@ func (s *Subject) Shares(c Choice) (Shares, error) {
 	// A cell is what is counted: a unit, or a window of them.
 	first := c.Epochs[pruned[0]-1]
 	width := first.PerWindow
+	if s.Spec.Train.Unit == train.Block { // whose nodes may be others in each epoch
+		width = 1
+	}
 	for _, epoch := range pruned {
 		k := c.Epochs[epoch-1]
 		if k.Units != first.Units || k.Windows() != len(w.Train) {

@@ -72,8 +72,8 @@ func (n Needs) Names() []string {
 
 // Setup is what a method is made from.
 type Setup struct {
-	Units     int // n; ids 0..n−1 ascend in time, and for pairs id = window·PerWindow + node
-	PerWindow int // units per window: N when the unit is a pair, else 1
+	Units     int // n; ids 0..n−1 ascend in time, and id = window·PerWindow + its node or block
+	PerWindow int // units per window: N when the unit is a pair, the number of blocks when it is one, else 1
 	Config    stprune.Config
 
 	// Options are the method's own, by key; what is left out has its default. [Method.Make] checks and completes them.

@@ -428,8 +428,8 @@ func (s Spec) pruner(ctx context.Context, sources []train.Source, n int, probe f
 		prunedBatch = schedule.PrunedBatch(s.Train.Batch)
 	}
 	setup := method.Setup{Units: n, PerWindow: 1, Config: c, Options: s.Prune.Options, Probe: probe, Target: prunedBatch, Context: ctx}
-	if s.Train.Unit == train.Pair {
-		setup.PerWindow = sources[0].Series.N
+	if s.Train.Unit != train.Window { // of one data set
+		setup.PerWindow = n / len(sources[0].Windows.Train)
 	}
 	if m.Needs.Stationarity && c.Stationarity == "data" && c.Kappa != 0 {
 		var z []float32
@@ -444,7 +444,11 @@ func (s Spec) pruner(ctx context.Context, sources []train.Source, n int, probe f
 			}
 			z = append(z, part...)
 		}
-		setup.Stationarity = func(id int32) float32 { return z[id] }
+		share := int32(1) // units that have one in common: the blocks of a window
+		if s.Train.Unit == train.Block {
+			share = int32(setup.PerWindow)
+		}
+		setup.Stationarity = func(id int32) float32 { return z[id/share] }
 	}
 	if len(sources) > 1 {
 		for _, source := range sources {

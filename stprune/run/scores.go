@@ -6,17 +6,18 @@ import (
 	"math"
 
 	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/train"
 )
 
 // Scores say how hard the training units were, as measured by the training steps up to the end of an epoch.
 type Scores struct {
 	Windows Difficulty  // of every training window
-	Nodes   *Difficulty // of every node; nil when the unit is a window
+	Nodes   *Difficulty // of every node; nil unless the unit is a pair
 }
 
-// Difficulty is measured where a window, or a node, was last visited; NaN where it never was. When the unit is a pair, it is
-// the mean over the pairs visited in the last epoch that visited any of the window, or of the node. Units count 1/π times where
-// the method gives their inclusion probability π.
+// Difficulty is measured where a window, or a node, was last visited; NaN where it never was. When the unit is a pair or
+// a block, it is the mean over those visited in the last epoch that visited any of the window, or of the node. Units count 1/π times
+// where the method gives their inclusion probability π.
 type Difficulty struct {
 	Level []float32 // masked mean absolute error, z-scored units
 	// Complexity is s = m + λs·d + λt·t + λg·g (method section 2), with the run's λ if its method selects by them, else with
@@ -61,7 +62,7 @@ func newRecorder(s Spec, windows, perWindow int) *recorder {
 		lambda:    [3]float32{float32(c.LambdaS), float32(c.LambdaT), float32(c.LambdaG)},
 		perWindow: perWindow, windows: newTally(windows),
 	}
-	if perWindow > 1 {
+	if perWindow > 1 && s.Train.Unit != train.Block {
 		nodes := newTally(perWindow)
 		r.nodes = &nodes
 	}

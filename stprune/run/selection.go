@@ -13,7 +13,7 @@ import (
 // Kept is an epoch's selection as stored.
 type Kept struct {
 	Units     int // number n of training units
-	PerWindow int // units per window: N when the unit is a pair, unit = window·N + node; else 1
+	PerWindow int // units per window: N when the unit is a pair, unit = window·N + node; the blocks when it is one of them; else 1
 
 	// Selection is exact up to 2^17 kept units; beyond that weights and probabilities carry a relative error below 1e-3. Its
 	// Diagnostics are in the epoch's record. It is empty when Summary is set.

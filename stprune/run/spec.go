@@ -67,8 +67,13 @@ type Train struct {
 	Epochs        int    `toml:"epochs"`         // default 20
 	Batch         int    `toml:"batch"`          // units per step; default 64
 	EvalBatch     int    `toml:"eval_batch"`     // windows per evaluation step; default 64
-	Unit          string `toml:"unit"`           // "window" or "pair" (one node of a window); default "window"
+	Unit          string `toml:"unit"`           // "window", "pair" (one node of a window) or "block" (some of its nodes); default "window"
 	ValidateEvery int    `toml:"validate_every"` // epochs; the last one is always validated; default 1
+	// Block is the largest number of nodes of a block; the blocks of a window are equal in size but for one node. Default 32.
+	Block int `toml:"block,omitempty"`
+	// BlockBy deals the nodes out to the blocks: "random", anew in each epoch, so that what a method learns of a block is about its
+	// window; "graph", by the data set's graph; or "correlation", by how the nodes' values go together. Default "random".
+	BlockBy string `toml:"block_by,omitempty"`
 	// Only trains parameters whose names begin with one of these, e.g. "linear." for OpenCity's head. Default all.
 	Only     []string `toml:"only"`
 	Seed     uint64   `toml:"seed"`     // of initialisation, order and dropout; default 1
@@ -126,7 +131,7 @@ func DefaultSpec() Spec {
 		Model:    Model{Backbone: "stid", Options: map[string]any{}},
 		Optim:    optim.Default(),
 		Schedule: optim.Schedule{Kind: "constant", By: "step", Milestones: []int{}, Gamma: 0.1},
-		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, ValidateEvery: 1, Only: []string{}, Seed: 1,
+		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, Block: 32, BlockBy: train.Random, ValidateEvery: 1, Only: []string{}, Seed: 1,
 			Loss: "mae", HuberDelta: 1},
 		Prune:   Prune{Method: "full", Options: map[string]any{}, Config: prune},
 		Backend: Backend{Name: "auto"},
@@ -259,6 +264,7 @@ func (s Spec) Check() error {
 	}{
 		{"data.history", s.Data.History, 0}, {"data.horizon", s.Data.Horizon, 0},
 		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
+		{"train.block", s.Train.Block, 1},
 		{"train.validate_every", s.Train.ValidateEvery, 1}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
 	} {
 		if c.value < c.least || c.value > math.MaxInt32 {
@@ -300,8 +306,11 @@ func (s Spec) Check() error {
 			return fmt.Errorf("model.options.%s = %v; want a number, true, false or text", key, v)
 		}
 	}
-	if s.Train.Unit != train.Window && s.Train.Unit != train.Pair {
-		return fmt.Errorf("train.unit = %q; choose %q or %q", s.Train.Unit, train.Window, train.Pair)
+	if u := s.Train.Unit; u != train.Window && u != train.Pair && u != train.Block {
+		return fmt.Errorf("train.unit = %q; choose %q, %q or %q", u, train.Window, train.Pair, train.Block)
+	}
+	if by := s.Train.BlockBy; by != train.Random && by != train.ByGraph && by != train.Correlation {
+		return fmt.Errorf("train.block_by = %q; choose %q, %q or %q", by, train.Random, train.ByGraph, train.Correlation)
 	}
 	if s.Train.Loss != "mae" && s.Train.Loss != "huber" {
 		return fmt.Errorf("train.loss = %q; choose mae or huber", s.Train.Loss)
@@ -383,12 +392,12 @@ func (s Spec) training(prunedBatch int) train.Config {
 	return train.Config{
 		Backbone: s.Model.Backbone, Options: s.Model.Options,
 		Optim: s.Optim, Schedule: s.Schedule,
-		Unit: s.Train.Unit, Epochs: s.Train.Epochs,
+		Unit: s.Train.Unit, Block: s.Train.Block, BlockBy: s.Train.BlockBy, Epochs: s.Train.Epochs,
 		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
 		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience, Only: s.Train.Only,
 		Loss:       reduction,
 		GraphStats: m.Needs.Graph && (m.Name != "st-prune" || s.Prune.Score == "complexity" && s.Prune.LambdaG != 0),
-		Inexact:    !m.Exact,
+		Inexact:    !m.Exact || s.Train.Unit == train.Block, // which may keep more of one block than of another
 		Seed:       s.Train.Seed,
 	}
 }
@@ -420,6 +429,9 @@ func (s Spec) meaning() Spec {
 	}
 	if s.Train.Loss != "huber" {
 		s.Train.HuberDelta = 0
+	}
+	if s.Train.Unit != train.Block { // then they are not written: runs from before they came keep their ids
+		s.Train.Block, s.Train.BlockBy = 0, ""
 	}
 	o := &s.Optim
 	if o.Name == "sgd" || o.Name == "adam" || o.Name == "adamw" {

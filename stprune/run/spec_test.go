@@ -91,6 +91,8 @@ func TestCheckNamesKey(t *testing.T) {
 		"data.split=[6,2,nan]":       "data.split",
 		"data.dates=[2017-05-01]":    "data.dates",
 		"train.unit=node":            "train.unit",
+		"train.block=0":              "train.block",
+		"train.block_by=distance":    "train.block_by",
 		"train.epochs=0":             "train.epochs",
 		"optim.lr=0":                 "optim.lr",
 		"optim.lr=nan":               "optim.lr",
@@ -122,6 +124,7 @@ func TestEqualMeaningEqualID(t *testing.T) {
 		{"", "data.split=[6,2,2]", "data.split=[3,1,1]"},
 		{"", "model.options.node_dim=32", "model.options.node_dim=32.0"},
 		{"", "train.huber_delta=1", "train.huber_delta=2"},
+		{"", "train.block=4", "train.block_by=graph"},
 		{"optim.name=sgd", "optim.beta1=0.8", "optim.eps=1"},
 		{"optim.name=adam", "optim.momentum=0.8", "optim.nesterov=true"},
 		{"optim.name=adam", "optim.ns_dtype=bfloat16", "optim.alpha=0.5"},
@@ -159,7 +162,7 @@ func TestEveryKeyCounts(t *testing.T) {
 	silent := map[string]string{ // and what makes them count
 		"name": "", "notes": "", "data.name": "", "prune.epochs": "",
 		"schedule.floor": "schedule.kind=cosine", "prune.epsilon": "prune.score=coherence", "prune.alpha": "prune.selector=top+rest",
-		"optim.alpha": "optim.name=rmsprop",
+		"optim.alpha": "optim.name=rmsprop", "train.block": "train.unit=block", "train.block_by": "train.unit=block",
 	}
 	var all map[string]any
 	if err := toml.Unmarshal(base.TOML(), &all); err != nil {

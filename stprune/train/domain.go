@@ -31,6 +31,9 @@ type domain struct {
 	first   int32 // id of its first unit
 	units   int
 
+	parts int     // units of a window
+	order []int32 // of the nodes, see Config.arrange
+
 	resident  []*tensors.Tensor // values, tod, dow
 	constants []*tensors.Tensor // of the backbone
 	laplacian *tensors.Tensor   // [N,N] or nil
@@ -59,8 +62,12 @@ func newDomain(t *Trainer, source Source) (*domain, error) {
 	if c.Unit == Pair && !traits.PairWise {
 		return nil, fmt.Errorf("train.unit = pair: backbone %s mixes nodes and needs whole windows; set train.unit = %q", c.Backbone, Window)
 	}
+	order, err := c.arrange(source)
+	if err != nil {
+		return nil, err
+	}
 	d := &domain{
-		t: t, passes: map[passKind]*graph.Exec{}, model: model, windows: w, name: s.Name, units: c.Units(source),
+		t: t, parts: c.perWindow(s.N), order: order, passes: map[passKind]*graph.Exec{}, model: model, windows: w, name: s.Name, units: c.Units(source),
 		layout: layout{history: w.History, horizon: w.Horizon, nodes: s.N, stepsPerDay: s.Calendar.StepsPerDay(), scaler: w.Scaler, raw: traits.Raw},
 	}
 	for _, before := range t.domains {
@@ -160,7 +167,7 @@ func (d *domain) stepGraph(in []*node, padded bool) []*node {
 	}
 	hyper, key, starts, weights := next(), next(), next(), next()
 	var units *node
-	if cfg.Unit == Pair {
+	if cfg.Unit != Window {
 		units = next()
 	}
 	r, constants, laplacian := d.takeFixed(in)
@@ -246,9 +253,7 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 		tensors.FromFlatDataAndDimensions(f.starts, b),
 		tensors.FromFlatDataAndDimensions(f.weights, b),
 	}
-	if !f.window {
-		own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, b))
-	}
+	own = append(own, f.tensors()...)
 	defer release(own)
 	args := []any{t.theta}
 	for _, x := range slices.Concat(t.slots, own, d.fixed()) {
@@ -258,7 +263,7 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	if d.padded != nil && len(f.ids) < b {
 		name, step = "training step with padding", d.padded
 	}
-	if err := d.compile(name, step, args); err != nil {
+	if err := d.compile(f.of(name), step, args); err != nil {
 		return 0, nil, err
 	}
 	start := time.Now()

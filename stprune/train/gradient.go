@@ -32,25 +32,23 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 	s := stprune.Selection{All: ids == nil, IDs: ids, Weight: weights}
 	sum, divisor := make([]float64, t.state.Parameters), 0.0
 	for _, d := range t.domains {
-		positions := d.positions(&s)
-		f := t.newFeed(min(t.cfg.Batch, len(positions)))
-		for batch := range slices.Chunk(positions, t.cfg.Batch) {
-			if err := ctx.Err(); err != nil {
-				return nil, fmt.Errorf("interrupted while taking a gradient: %w", err)
+		for _, positions := range d.groups(&s) {
+			f := t.newFeed(min(t.cfg.Batch, len(positions)))
+			for batch := range slices.Chunk(positions, t.cfg.Batch) {
+				if err := ctx.Err(); err != nil {
+					return nil, fmt.Errorf("interrupted while taking a gradient: %w", err)
+				}
+				f.fill(d, &s, batch)
+				own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts)), tensors.FromFlatDataAndDimensions(f.weights, len(f.starts))}
+				out, err := d.measure(f.of("gradient"), d.gradients, append(own, f.tensors()...))
+				if err != nil {
+					return nil, err
+				}
+				for i, v := range out[0] {
+					sum[i] += float64(v)
+				}
+				divisor += float64(out[1][0])
 			}
-			f.fill(d, &s, batch)
-			own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts)), tensors.FromFlatDataAndDimensions(f.weights, len(f.starts))}
-			if !f.window {
-				own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, len(f.starts)))
-			}
-			out, err := d.measure("gradient", d.gradients, own)
-			if err != nil {
-				return nil, err
-			}
-			for i, v := range out[0] {
-				sum[i] += float64(v)
-			}
-			divisor += float64(out[1][0])
 		}
 	}
 	for i := range sum {
@@ -59,28 +57,11 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 	return sum, nil
 }
 
-// positions in the selection (of all: ids) of the data set's units.
-func (d *domain) positions(s *stprune.Selection) []int32 {
-	var all []int32
-	if s.All {
-		for id := range int32(d.units) {
-			all = append(all, d.first+id)
-		}
-		return all
-	}
-	for i, id := range s.IDs {
-		if id >= d.first && id < d.first+int32(d.units) {
-			all = append(all, int32(i))
-		}
-	}
-	return all
-}
-
 // gradientGraph: inputs theta, starts, weights, [nodes], fixed…; outputs the gradient [P] of the loss's numerator, its divisor.
 func (d *domain) gradientGraph(in []*node) []*node {
 	theta, starts, weights, in := in[0], in[1], in[2], in[3:]
 	var units *node
-	if d.t.cfg.Unit == Pair {
+	if d.t.cfg.Unit != Window {
 		units, in = in[0], in[1:]
 	}
 	r, constants, _ := d.takeFixed(in)

@@ -40,7 +40,7 @@ func (l layout) measured(x *node) *node {
 }
 
 // gather cuts the windows that begin at starts [B] out of the resident series: all nodes, or with units [B] the one node of
-// each (window, node) pair.
+// each (window, node) pair, or with units [1,M] the block of these nodes.
 func (l layout) gather(r resident, starts, units *node) gathered {
 	g := starts.Graph()
 	b, w := starts.Shape().Dimensions[0], l.history+l.horizon
@@ -50,9 +50,11 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 	if units == nil {
 		raw = graph.Gather(r.values, graph.Reshape(times, b, w, 1))
 	} else {
-		m = 1
-		nodes := graph.BroadcastToShape(graph.Reshape(units, b, 1), shapes.Make(dtypes.Int32, b, w))
-		raw = graph.Gather(r.values, graph.Stack([]*node{times, nodes}, -1))
+		each := units.Shape().Dimensions[0] // B or 1
+		m = units.Shape().Size() / each
+		full := func(x *node) *node { return graph.BroadcastToShape(x, shapes.Make(dtypes.Int32, b, w, m)) }
+		index := []*node{full(graph.Reshape(times, b, w, 1)), full(graph.Reshape(units, each, 1, m))}
+		raw = graph.Gather(r.values, graph.Stack(index, -1))
 	}
 	raw = graph.Reshape(raw, b, w, m)
 	part := func(from, to int) *node {
@@ -90,8 +92,12 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 		target:  target,
 		mask:    graph.ConvertDType(l.measured(target), z.DType()),
 	}
-	if units != nil {
+	switch {
+	case units == nil:
+	case units.Rank() == 1:
 		out.in.Nodes = graph.Reshape(units, b, 1)
+	default:
+		out.in.Block = graph.Reshape(units, m)
 	}
 	return out
 }

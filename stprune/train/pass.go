@@ -21,12 +21,12 @@ import (
 // passKind tells the executables of forward passes apart.
 type passKind struct {
 	needs method.Needs // Error, Norms, Features, Forecasts, Inputs and Gradients
-	pairs bool
+	unit  string
 }
 
 func (k passKind) String() string {
 	name := "forward pass"
-	if k.pairs {
+	if k.unit == Pair {
 		name += " of pairs"
 	}
 	if names := k.needs.Names(); len(names) > 0 {
@@ -41,7 +41,7 @@ func (d *domain) passGraph(kind passKind) func([]*node) []*node {
 	return func(in []*node) []*node {
 		theta, starts, in := in[0], in[1], in[2:]
 		var units *node
-		if kind.pairs {
+		if kind.unit != Window {
 			units, in = in[0], in[1:]
 		}
 		r, constants, laplacian := d.takeFixed(in)
@@ -123,7 +123,7 @@ func (d *domain) lastGradient(e loss.Residuals, last backbone.Last) *node {
 
 // pass measures the units of a feed, its padding too, with the current parameters in evaluation mode.
 func (d *domain) pass(needs method.Needs, f *feed) ([][]float32, error) {
-	kind := passKind{needs, !f.window}
+	kind := passKind{needs, f.unit}
 	if d.passes[kind] == nil {
 		exec, err := graph.NewExec(d.t.backend, d.passGraph(kind))
 		if err != nil {
@@ -131,13 +131,10 @@ func (d *domain) pass(needs method.Needs, f *feed) ([][]float32, error) {
 		}
 		d.passes[kind] = exec
 	}
-	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts))}
-	if kind.pairs {
-		own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, len(f.nodes)))
-	}
+	own := append([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts))}, f.tensors()...)
 	start, compile := time.Now(), d.t.seconds.Compile
 	defer func() { d.t.seconds.Scoring += time.Since(start).Seconds() - (d.t.seconds.Compile - compile) }()
-	return d.measure(kind.String(), d.passes[kind], own)
+	return d.measure(f.of(kind.String()), d.passes[kind], own)
 }
 
 // passBatch is the number of units of a forward pass.
@@ -146,14 +143,6 @@ func (t *Trainer) passBatch(pairs bool) int {
 		return t.cfg.Batch
 	}
 	return t.cfg.EvalBatch
-}
-
-// visits counts units in windows × nodes.
-func (d *domain) visits(units int) int64 {
-	if d.t.cfg.Unit == Pair {
-		return int64(units)
-	}
-	return int64(units) * int64(d.layout.nodes)
 }
 
 // choose lets a [stprune.Chooser] choose among the candidates of one step, given by their positions in the selection: size of them,
@@ -206,23 +195,26 @@ func (t *Trainer) forward(ctx context.Context) error {
 		}
 	}
 	f := t.newFeed(t.passBatch(t.cfg.Unit == Pair))
-	var stats stprune.Stats
+	s := stprune.Selection{IDs: ids}
+	stats := make(stprune.Stats, len(ids)*stprune.NumStats)
 	visits := int64(0)
 	for _, d := range t.domains {
-		from, _ := slices.BinarySearch(ids, d.first)
-		to, _ := slices.BinarySearch(ids, d.first+int32(d.units))
-		for batch := range slices.Chunk(ids[from:to], len(f.starts)) {
-			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("interrupted in epoch %d while passing units forward: %w", t.state.Epoch+1, err)
+		for _, positions := range d.groups(&s) {
+			for batch := range slices.Chunk(positions, len(f.starts)) {
+				if err := ctx.Err(); err != nil {
+					return fmt.Errorf("interrupted in epoch %d while passing units forward: %w", t.state.Epoch+1, err)
+				}
+				f.fill(d, &s, batch)
+				out, err := d.pass(method.Needs{}, f)
+				if err != nil {
+					return fail(err)
+				}
+				for i, at := range batch {
+					copy(stats[int(at)*stprune.NumStats:], out[0][i*stprune.NumStats:(i+1)*stprune.NumStats])
+				}
+				visits += f.visits(d, len(batch))
 			}
-			f.fill(d, &stprune.Selection{All: true}, batch)
-			out, err := d.pass(method.Needs{}, f)
-			if err != nil {
-				return fail(err)
-			}
-			stats = append(stats, out[0][:len(batch)*stprune.NumStats]...)
 		}
-		visits += d.visits(to - from)
 	}
 	if len(ids) > 0 {
 		start := time.Now()

@@ -41,6 +41,9 @@ const maxCheckpoints = 10
 //
 // The arrays of all units must fit half of the memory limit, and what methods take at most; else Probe says so before it trains.
 func Probe(ctx context.Context, be compute.Backend, c Config, s Scoring, needs method.Needs, sources ...Source) (*method.Probe, Cost, error) {
+	if c.Unit == Block {
+		return nil, Cost{}, fmt.Errorf("train.unit = %s: a scoring model measures no blocks; choose a method without one, or train.unit = %q", Block, Window)
+	}
 	start, seed := time.Now(), c.Seed
 	learnt := needs
 	if learnt.Inputs = false; !learnt.Probed() {
@@ -121,7 +124,7 @@ func (s Scoring) probe(ctx context.Context, be compute.Backend, c Config, needs 
 			return err
 		}
 		for _, d := range t.domains {
-			cost.Forwards += d.visits(d.units)
+			cost.Forwards += int64(len(d.windows.Train)) * int64(d.layout.nodes)
 		}
 		if needs.Trajectory && epoch > 0 {
 			p.Trajectory = append(p.Trajectory, m.Loss)
@@ -205,7 +208,7 @@ func passed(n method.Needs) method.Needs {
 	return method.Needs{Error: n.Error, Norms: n.Norms, Features: n.Features, Forecasts: n.Forecasts, Inputs: n.Inputs, Gradients: n.Gradients}
 }
 
-// Measure passes the training units, or the windows of another part of the data, forward in evaluation mode with the current
+// Measure passes the training units (of blocks: their windows), or those of another part of the data, forward in evaluation mode with the current
 // parameters, batch after batch, and returns what is asked for of Loss, Error, Norms, Features, Forecasts, Inputs and Gradients.
 // With several data sets all must have the same history and horizon, as far as the arrays' columns follow from them.
 func (t *Trainer) Measure(ctx context.Context, part string, needs method.Needs) (*method.Probe, error) {
@@ -239,7 +242,10 @@ func (t *Trainer) Measure(ctx context.Context, part string, needs method.Needs) 
 		per := d.perWindow(pairs)
 		units := len(starts) * per
 		f := t.newFeed(min(t.passBatch(pairs), units))
-		f.window = !pairs
+		f.unit = Window
+		if pairs {
+			f.unit = Pair
+		}
 		for from := 0; from < units; from += len(f.starts) {
 			if err := ctx.Err(); err != nil {
 				return nil, fmt.Errorf("interrupted while measuring the %s part: %w", part, err)
@@ -289,7 +295,7 @@ func (t *Trainer) Measure(ctx context.Context, part string, needs method.Needs) 
 	return p, nil
 }
 
-// perWindow is the number of units in a window.
+// perWindow is the number of units that Measure knows of each window.
 func (d *domain) perWindow(pairs bool) int {
 	if pairs {
 		return d.layout.nodes

@@ -49,7 +49,7 @@ func autodiff(t *testing.T, tr *Trainer, layer string, f *feed) [][]float32 {
 	exec, err := graph.NewExec(tr.backend, func(in []*node) []*node {
 		theta, starts, in := in[0], in[1], in[2:]
 		var units *node
-		if !f.window {
+		if f.unit != Window {
 			units, in = in[0], in[1:]
 		}
 		r, constants, _ := d.takeFixed(in)
@@ -73,7 +73,7 @@ func autodiff(t *testing.T, tr *Trainer, layer string, f *feed) [][]float32 {
 	}
 	defer exec.Finalize()
 	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts))}
-	if !f.window {
+	if f.unit != Window {
 		own = append(own, tensors.FromFlatDataAndDimensions(f.nodes, len(f.nodes)))
 	}
 	out, err := d.measure("backward pass", exec, own)

@@ -25,6 +25,7 @@ import (
 const (
 	Window = "window" // a window with all its nodes
 	Pair   = "pair"   // one node of a window; for backbones that forecast each node from its own history
+	Block  = "block"  // some nodes of a window, to which the backbone is restricted; the windows of a batch share them
 )
 
 // Config is everything about training that is not data or pruning.
@@ -35,7 +36,9 @@ type Config struct {
 	Optim    optim.Config
 	Schedule optim.Schedule
 
-	Unit          string // [Window] or [Pair]
+	Unit          string // [Window], [Pair] or [Block]
+	Block         int    // nodes per [Block] at most; all nodes make a [Window]
+	BlockBy       string // [Random], [ByGraph] or [Correlation]
 	Epochs        int
 	Batch         int // units per step in full epochs
 	PrunedBatch   int // units per step in pruned epochs; 0: as Batch
@@ -173,15 +176,11 @@ type Source struct {
 	Windows *datasets.Windows
 }
 
-// Units is the number of training units in all sources: windows, or windows × nodes.
+// Units is the number of training units in all sources: windows, or windows × nodes or blocks.
 func (c Config) Units(sources ...Source) int {
 	units := 0
 	for _, s := range sources {
-		n := len(s.Windows.Train)
-		if c.Unit == Pair {
-			n *= s.Series.N
-		}
-		units += n
+		units += len(s.Windows.Train) * c.perWindow(s.Series.N)
 	}
 	return units
 }
@@ -202,15 +201,20 @@ func (c Config) check(sources []Source) error {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
 	}
-	if c.Unit != Window && c.Unit != Pair {
-		return fmt.Errorf("train.unit %q is unknown; choose %s or %s", c.Unit, Window, Pair)
+	switch {
+	case c.Unit != Window && c.Unit != Pair && c.Unit != Block:
+		return fmt.Errorf("train.unit %q is unknown; choose %s, %s or %s", c.Unit, Window, Pair, Block)
+	case c.Unit == Block && c.Block < 1:
+		return fmt.Errorf("train.block = %d; want at least 1", c.Block)
+	case c.Unit == Block && c.BlockBy != Random && c.BlockBy != ByGraph && c.BlockBy != Correlation:
+		return fmt.Errorf("train.block_by %q is unknown; choose %s, %s or %s", c.BlockBy, Random, ByGraph, Correlation)
 	}
 	switch n := c.Units(sources...); {
 	case len(sources) == 0:
 		return errors.New("no data set to train on")
 	case n > math.MaxInt32:
 		return fmt.Errorf("train.unit = %s: %d units, at most %d can be told apart; train on windows", c.Unit, n, math.MaxInt32)
-	case c.Unit == Pair && len(sources) > 1:
+	case c.Unit != Window && len(sources) > 1:
 		return fmt.Errorf("train.unit = %s with %d data sets; set train.unit = %q", c.Unit, len(sources), Window)
 	}
 	for _, s := range sources {
@@ -219,6 +223,9 @@ func (c Config) check(sources []Source) error {
 		}
 		if c.Loss.Unmasked && s.Series.Missing != s.Series.Missing {
 			return fmt.Errorf("the unmasked loss trains on the value that marks missing targets, but series %q marks them by NaN; import it with --missing 0 or mask the loss", s.Series.Name)
+		}
+		if c.GraphStats && c.Unit == Block {
+			return fmt.Errorf("graph roughness needs whole windows; set train.unit = %q or the term's factor to 0", Window)
 		}
 		if c.GraphStats && s.Series.Graph == nil {
 			return fmt.Errorf("graph roughness needs a graph, but series %q has none; import it with --graph or set the term's factor to 0", s.Series.Name)
@@ -235,6 +242,9 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 	}
 	if c.PrunedBatch == 0 {
 		c.PrunedBatch = c.Batch
+	}
+	if c.Unit == Block && c.Block >= sources[0].Series.N {
+		c.Unit = Window
 	}
 	t := &Trainer{cfg: c, backend: be, pruner: p, compiled: map[string]time.Duration{}, state: state{BestMAE: math.Inf(1)}}
 	for _, s := range sources {
@@ -361,13 +371,9 @@ func (t *Trainer) Close() {
 func (t *Trainer) Compiled() map[string]time.Duration { return t.compiled }
 
 // Products is the number of multiplications in the forward pass's matrix products for one unit of the first data set; 0 when
-// it is not known.
+// it is not known, and a block counts as its share of a window.
 func (t *Trainer) Products() float64 {
-	products := t.model.Traits().Products
-	if t.cfg.Unit == Pair {
-		products /= float64(t.domains[0].layout.nodes)
-	}
-	return products
+	return t.model.Traits().Products / float64(t.domains[0].parts)
 }
 
 // Parameters is the number of trained values.
@@ -420,8 +426,8 @@ func (t *Trainer) units() int {
 	return int(last.first) + last.units
 }
 
-// PlannedSteps is the number of optimiser steps of the whole run. With several data sets it supposes that pruned epochs keep the
-// same share of each.
+// PlannedSteps is the number of optimiser steps of the whole run. It supposes that pruned epochs keep the same share of
+// each data set and of each block.
 func (t *Trainer) PlannedSteps() int { return t.plannedSteps(0, t.cfg.Epochs) }
 
 // plannedSteps of the epochs [from, to), counted from 0.
@@ -431,8 +437,9 @@ func (t *Trainer) plannedSteps(from, to int) int {
 		k := t.pruner.Keep(e)
 		b, _ := t.batchSizes(e, k)
 		for _, d := range t.domains {
-			share := (k*d.units + t.units() - 1) / t.units()
-			steps += (share + b - 1) / b
+			groups := d.kinds()
+			share := (k*d.units + groups*t.units() - 1) / (groups * t.units())
+			steps += groups * ((share + b - 1) / b)
 		}
 	}
 	return steps
@@ -545,8 +552,8 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		t.state.Global++
 		t.state.LossSum += value / t.scale(d) * float64(len(feed.ids))
 		t.state.LossUnits += int64(len(feed.ids))
-		t.state.Visits += d.visits(len(feed.ids))
-		t.state.Forwards += d.visits(passed)
+		t.state.Visits += feed.visits(d, len(feed.ids))
+		t.state.Forwards += feed.visits(d, passed)
 		if choose {
 			t.chosen = append(t.chosen, feed.ids...)
 		}

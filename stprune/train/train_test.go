@@ -305,7 +305,10 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 	be := open(t, "go")
 	s, w := ramp(t, false)
 	for name, change := range map[string]func(*Config){
-		"train.unit":     func(c *Config) { c.Unit = "block" },
+		"train.unit":     func(c *Config) { c.Unit = "node" },
+		"train.block =":  func(c *Config) { c.Unit, c.BlockBy = Block, Random },
+		"train.block_by": func(c *Config) { c.Unit, c.Block = Block, 2 },
+		"has no graph":   func(c *Config) { c.Unit, c.Block, c.BlockBy = Block, 2, ByGraph },
 		"backbone":       func(c *Config) { c.Backbone = "transformer" },
 		"node_dims":      func(c *Config) { c.Options["node_dims"] = 4 },
 		"optim.name":     func(c *Config) { c.Optim.Name = "lion" },
