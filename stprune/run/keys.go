@@ -24,6 +24,7 @@ type Key struct {
 	Name    string
 	Setting bool   // of the spec
 	Doc     string // of a result: what it is and its unit
+	Like    any    // a value of its type, as [Run.Row] has them; nil for options, whose type the run's spec says
 }
 
 // resultKey is a key of what a run reached.
@@ -93,7 +94,7 @@ var short = map[string]string{
 
 // Keys are all keys that there are, with the options that these runs set.
 func Keys(runs ...*Run) []Key {
-	keys := []Key{{Name: "id"}, {Name: "status", Doc: "running, finished, interrupted or diverged"}}
+	keys := []Key{{Name: "id", Like: ""}, {Name: "status", Doc: "running, finished, interrupted or diverged", Like: ""}}
 	options := map[string]map[string]bool{"model": {}, "prune": {}}
 	for _, m := range method.All() {
 		for _, o := range m.Options {
@@ -120,12 +121,12 @@ func Keys(runs ...*Run) []Key {
 			closeTable()
 			table = name
 		}
-		keys = append(keys, Key{Name: f.key, Setting: true})
+		keys = append(keys, Key{Name: f.key, Setting: true, Like: plain(f.value)})
 	}
 	closeTable()
-	keys = append(keys, Key{Name: "epochs", Doc: "epochs completed"})
+	keys = append(keys, Key{Name: "epochs", Doc: "epochs completed", Like: int64(0)})
 	for _, r := range resultKeys {
-		keys = append(keys, Key{Name: r.name, Doc: r.doc})
+		keys = append(keys, Key{Name: r.name, Doc: r.doc, Like: plain(reflect.ValueOf(r.of(&Result{})))})
 	}
 	return keys
 }
