@@ -36,6 +36,12 @@ type Options struct {
 	Force  bool   // replace what is there: a file, or a folder that an export wrote
 }
 
+// Check tells whether the options fit together and to the path.
+func (o Options) Check(path string) error {
+	_, err := o.format(path)
+	return err
+}
+
 // format is the format that is asked for.
 func (o Options) format(path string) (string, error) {
 	format := o.Format

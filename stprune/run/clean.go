@@ -87,6 +87,40 @@ func (r *Run) needless() (paths []string, size int64, err error) {
 	return paths, size, nil
 }
 
+// removed begins the name of a run's folder that is being removed.
+const removed = ".removed-"
+
+// Leftovers are folders of removed runs that a removal cut short left behind.
+func (s *Store) Leftovers() (dirs []string, size int64, err error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, fmt.Errorf("store: %w", err)
+	}
+	for _, e := range entries {
+		id, ok := strings.CutPrefix(e.Name(), removed)
+		if !ok || !idForm.MatchString(id) {
+			continue
+		}
+		u, err := (&Run{ID: id, Dir: filepath.Join(s.Dir, e.Name())}).Usage()
+		if err != nil {
+			return nil, 0, err
+		}
+		dirs, size = append(dirs, filepath.Join(s.Dir, e.Name())), size+u.Total
+	}
+	return dirs, size, nil
+}
+
+// CleanLeftovers removes them.
+func (s *Store) CleanLeftovers() (freed int64, err error) {
+	dirs, freed, err := s.Leftovers()
+	for _, dir := range dirs {
+		if e := os.RemoveAll(dir); e != nil {
+			err = errors.Join(err, fmt.Errorf("store: %w", e))
+		}
+	}
+	return freed, err
+}
+
 // Clean removes the checkpoints of a finished run, which nothing reads again, and says how many bytes that frees. Unfinished runs
 // keep theirs. It is an error wrapping [ErrBusy] while a process holds the run.
 func (s *Store) Clean(r *Run) (freed int64, err error) {

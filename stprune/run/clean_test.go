@@ -106,3 +106,25 @@ func TestClean(t *testing.T) {
 		t.Errorf("resumed after cleaning the store, its parameters differ (%v, %v)", err, err2)
 	}
 }
+
+func TestCleanLeftovers(t *testing.T) {
+	store := NewStore(t.TempDir())
+	for _, name := range []string{".removed-0123456789abcdef/scores/00001", ".removed-something/else", "notes/mine"} {
+		path := filepath.Join(store.Dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("12345"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if dirs, size, err := store.Leftovers(); len(dirs) != 1 || size != 5 || err != nil {
+		t.Errorf("leftovers %v, %d bytes, %v", dirs, size, err)
+	}
+	if freed, err := store.CleanLeftovers(); freed != 5 || err != nil {
+		t.Errorf("freed %d, %v", freed, err)
+	}
+	if left, err := os.ReadDir(store.Dir); len(left) != 2 || err != nil {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if freed, err := NewStore(filepath.Join(store.Dir, "missing")).CleanLeftovers(); freed != 0 || err != nil {
+		t.Errorf("of no store: freed %d, %v", freed, err)
+	}
+}

@@ -361,6 +361,15 @@ func Text(v any) string {
 	return string(text)
 }
 
+// FilterError says what is wrong with a condition.
+type FilterError struct {
+	Filter string
+	Err    error
+}
+
+func (e *FilterError) Error() string { return fmt.Sprintf("filter %q: %v", e.Filter, e.Err) }
+func (e *FilterError) Unwrap() error { return e.Err }
+
 // Filter is a condition on runs, such as prune.rho<0.1.
 type Filter struct {
 	key      Key
@@ -371,9 +380,9 @@ type Filter struct {
 var filterForm = regexp.MustCompile(`^\s*([\w.-]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*$`)
 
 // ParseFilter reads a condition: a key of [Keys], one of = != < <= > >=, and a value, which settings read as [Spec.Set] does. A key
-// that a run has no value for, see [Run.Row], fits != alone.
+// that a run has no value for, see [Run.Row], fits != alone. An error is a [*FilterError].
 func ParseFilter(text string, keys []Key) (Filter, error) {
-	fail := func(err error) (Filter, error) { return Filter{}, fmt.Errorf("filter %q: %w", text, err) }
+	fail := func(err error) (Filter, error) { return Filter{}, &FilterError{text, err} }
 	parts := filterForm.FindStringSubmatch(text)
 	if parts == nil {
 		return fail(errors.New("want KEY=VALUE, or != < <= > >= for =, e.g. prune.rho<0.1"))
