@@ -38,6 +38,11 @@ const (
 	exitInterrupted = 3
 )
 
+// usageError is wrong usage that shows only after the command line is parsed.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
@@ -73,6 +78,9 @@ func run(args []string) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "stprune:", err)
 		return exitInterrupted
+	case errors.As(err, new(usageError)):
+		fmt.Fprintln(os.Stderr, "stprune:", err)
+		return exitUsage
 	default:
 		fmt.Fprintln(os.Stderr, "stprune:", err)
 		return exitFailure

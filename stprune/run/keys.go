@@ -24,6 +24,7 @@ type Key struct {
 	Name    string
 	Setting bool   // of the spec
 	Doc     string // of a result: what it is and its unit
+	Like    any    // a value of its type, as [Run.Row] has them; nil for options, whose type the run's spec says
 }
 
 // resultKey is a key of what a run reached.
@@ -93,7 +94,7 @@ var short = map[string]string{
 
 // Keys are all keys that there are, with the options that these runs set.
 func Keys(runs ...*Run) []Key {
-	keys := []Key{{Name: "id"}, {Name: "status", Doc: "running, finished, interrupted or diverged"}}
+	keys := []Key{{Name: "id", Like: ""}, {Name: "status", Doc: "running, finished, interrupted or diverged", Like: ""}}
 	options := map[string]map[string]bool{"model": {}, "prune": {}}
 	for _, m := range method.All() {
 		for _, o := range m.Options {
@@ -120,12 +121,12 @@ func Keys(runs ...*Run) []Key {
 			closeTable()
 			table = name
 		}
-		keys = append(keys, Key{Name: f.key, Setting: true})
+		keys = append(keys, Key{Name: f.key, Setting: true, Like: plain(f.value)})
 	}
 	closeTable()
-	keys = append(keys, Key{Name: "epochs", Doc: "epochs completed"})
+	keys = append(keys, Key{Name: "epochs", Doc: "epochs completed", Like: int64(0)})
 	for _, r := range resultKeys {
-		keys = append(keys, Key{Name: r.name, Doc: r.doc})
+		keys = append(keys, Key{Name: r.name, Doc: r.doc, Like: plain(reflect.ValueOf(r.of(&Result{})))})
 	}
 	return keys
 }
@@ -360,6 +361,15 @@ func Text(v any) string {
 	return string(text)
 }
 
+// FilterError says what is wrong with a condition.
+type FilterError struct {
+	Filter string
+	Err    error
+}
+
+func (e *FilterError) Error() string { return fmt.Sprintf("filter %q: %v", e.Filter, e.Err) }
+func (e *FilterError) Unwrap() error { return e.Err }
+
 // Filter is a condition on runs, such as prune.rho<0.1.
 type Filter struct {
 	key      Key
@@ -370,9 +380,9 @@ type Filter struct {
 var filterForm = regexp.MustCompile(`^\s*([\w.-]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*$`)
 
 // ParseFilter reads a condition: a key of [Keys], one of = != < <= > >=, and a value, which settings read as [Spec.Set] does. A key
-// that a run has no value for, see [Run.Row], fits != alone.
+// that a run has no value for, see [Run.Row], fits != alone. An error is a [*FilterError].
 func ParseFilter(text string, keys []Key) (Filter, error) {
-	fail := func(err error) (Filter, error) { return Filter{}, fmt.Errorf("filter %q: %w", text, err) }
+	fail := func(err error) (Filter, error) { return Filter{}, &FilterError{text, err} }
 	parts := filterForm.FindStringSubmatch(text)
 	if parts == nil {
 		return fail(errors.New("want KEY=VALUE, or != < <= > >= for =, e.g. prune.rho<0.1"))

@@ -368,7 +368,7 @@ func (s *Store) Remove(id string) error {
 	}
 	defer unlock()
 	// Renamed first, so that a removal cut short leaves no half run behind.
-	trash := filepath.Join(s.Dir, ".removed-"+r.ID)
+	trash := filepath.Join(s.Dir, removed+r.ID)
 	if err := errors.Join(os.RemoveAll(trash), os.Rename(r.Dir, trash), os.RemoveAll(trash)); err != nil {
 		return fmt.Errorf("removing run %s: %w", r.ID, err)
 	}
