@@ -90,17 +90,25 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if r.finished() {
 		return Open(r.Dir)
 	}
-	unlock, err := store.lock(ctx, r.ID, !o.NoWait, func() {
-		o.Watch.note("another process is training run %s; waiting for it", r.ID)
+	claim, err := store.claim(ctx, r.ID, !o.NoWait, func() {
+		by, _ := r.Claim()
+		o.Watch.note("another process is training run %s (%s); waiting for it", r.ID, by)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", r.ID, err)
 	}
-	defer unlock()
+	defer claim.release()
 	if r.finished() { // by the process we waited for
 		return Open(r.Dir)
 	}
-	s := session{run: r, store: store, disk: store.disk, sources: sources, hash: hash, backend: backend, watch: o.Watch}
+	watch := o.Watch
+	watch.Step = func(p train.Progress) {
+		claim.at(p)
+		if o.Watch.Step != nil {
+			o.Watch.Step(p)
+		}
+	}
+	s := session{run: r, store: store, disk: claimedDisk{store.disk, claim}, sources: sources, hash: hash, backend: backend, watch: watch}
 	return r, s.train(ctx)
 }
 
@@ -222,7 +230,7 @@ func (r *Run) finished() bool {
 	return err == nil
 }
 
-// session is one process's work on a run, under its lock.
+// session is one process's work on a run, under its claim.
 type session struct {
 	run     *Run
 	store   *Store
