@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -64,3 +65,11 @@ func (p *Planner) Schedule(spec Spec) (stprune.Schedule, error) {
 	}
 	return s, nil
 }
+
+// Planned is the number of windows × nodes that a run on the schedule visits.
+func (p *Planner) Planned(s stprune.Schedule) int64 {
+	return int64(math.Round(float64(p.Visits()) / float64(s.Units()) * float64(s.TotalVisits())))
+}
+
+// Backend is what the name of the specs' backend stands for.
+func (p *Planner) Backend() string { return p.backend }
