@@ -31,7 +31,8 @@ type Options struct {
 	// [accel.Open] for this run, closed after it.
 	Backend func(ctx context.Context, name string) (*accel.Backend, error)
 
-	NoWait bool // return ErrBusy instead of waiting while another process trains the run
+	NoWait bool   // return ErrBusy instead of waiting while another process trains the run
+	ID     string // refuse the run when its id is another, since data or backend here differ from those where it was asked for
 	Watch  Watcher
 }
 
@@ -84,6 +85,9 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	}
 
 	r := &Run{ID: spec.ID(hash), Spec: spec}
+	if o.ID != "" && r.ID != o.ID {
+		return nil, fmt.Errorf("run %s is %s here; data or backend (%s) differ from those where it was asked for", o.ID, r.ID, spec.Backend.Name)
+	}
 	if r.Dir, err = filepath.Abs(filepath.Join(store.Dir, r.ID)); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
