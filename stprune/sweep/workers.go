@@ -199,20 +199,22 @@ func (s *Sweep) Workers(ctx context.Context, n int, command []string, progress f
 	for wait := false; len(jobs) > 0 && ctx.Err() == nil; wait = true {
 		orders := make(chan Job)
 		outcomes := make(chan outcome)
+		now := jobs
+		jobs = nil // those that are not over afterwards
 		byID := map[string]Job{}
-		for _, j := range jobs {
+		for _, j := range now {
 			byID[j.ID] = j
 		}
 		var all sync.WaitGroup
-		for i := range min(n, len(jobs)) {
-			on := part(cores(), i, min(n, len(jobs)))
+		for i := range min(n, len(now)) {
+			on := part(cores(), i, min(n, len(now)))
 			all.Go(func() { work(ctx, command, on, wait, orders, outcomes) })
 		}
 		go func() {
 			defer close(outcomes)
 			defer all.Wait()
 			defer close(orders)
-			for _, j := range jobs {
+			for _, j := range now {
 				select {
 				case orders <- j:
 				case <-ctx.Done():
@@ -220,7 +222,6 @@ func (s *Sweep) Workers(ctx context.Context, n int, command []string, progress f
 				}
 			}
 		}()
-		jobs = nil
 		tick := time.NewTicker(time.Second)
 		for open := true; open; {
 			select {
