@@ -45,6 +45,9 @@ func fakeSlurm(name string, args []string) int {
 	read := func(task string) (job, state string) {
 		text, _ := os.ReadFile(filepath.Join(dir, task))
 		job, state, _ = strings.Cut(string(text), " ")
+		if _, err := os.Stat(filepath.Join(dir, "cancelled", task)); err == nil {
+			state = "CANCELLED"
+		}
 		return job, state
 	}
 	tell := func(task string) {
@@ -70,6 +73,7 @@ func fakeSlurm(name string, args []string) int {
 		for i := range last + 1 {
 			task := fmt.Sprintf("%d_%d", job, i)
 			write(task, option("job-name"), "PENDING")
+			_ = os.WriteFile(filepath.Join(dir, "steps", task), nil, 0o644)
 			step := exec.Command(filepath.Join(dir, "bin", "step"), task, option("output"), args[len(args)-1])
 			step.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			if err := step.Start(); err != nil {
@@ -80,6 +84,7 @@ func fakeSlurm(name string, args []string) int {
 		fmt.Println(job)
 	case "step":
 		task, output, script := args[0], args[1], args[2]
+		defer func() { _ = os.Remove(filepath.Join(dir, "steps", task)) }()
 		job, index, _ := strings.Cut(task, "_")
 		for start := 0; ; start++ {
 			_, state := read(task)
@@ -95,6 +100,9 @@ func fakeSlurm(name string, args []string) int {
 			err := cmd.Start()
 			if err == nil {
 				_ = os.WriteFile(filepath.Join(dir, "pids", task), []byte(fmt.Sprint(cmd.Process.Pid)), 0o644)
+				if _, state := read(task); state == "CANCELLED" { // in between
+					tell(task)
+				}
 				err = cmd.Wait()
 			}
 			switch _, state = read(task); {
@@ -123,8 +131,7 @@ func fakeSlurm(name string, args []string) int {
 		}
 	case "scancel":
 		for _, task := range args {
-			name, _ := read(task)
-			write(task, name, "CANCELLED")
+			_ = os.WriteFile(filepath.Join(dir, "cancelled", task), nil, 0o644)
 			tell(task)
 		}
 	case "scontrol": // requeue
@@ -140,7 +147,7 @@ func fakeSlurm(name string, args []string) int {
 func cluster(t *testing.T) (dir string, c Slurm) {
 	t.Helper()
 	dir = t.TempDir()
-	for _, folder := range []string{"bin", "jobs", "pids", "kill"} {
+	for _, folder := range []string{"bin", "jobs", "pids", "kill", "steps", "cancelled"} {
 		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -158,6 +165,14 @@ func cluster(t *testing.T) (dir string, c Slurm) {
 	if err := os.WriteFile(filepath.Join(dir, "bin", "sacct"), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // nothing writes to the folders that are removed then
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if steps, _ := os.ReadDir(filepath.Join(dir, "steps")); len(steps) == 0 {
+				return
+			}
+		}
+		t.Error("tasks are left over")
+	})
 	t.Setenv("PATH", filepath.Join(dir, "bin")+":/usr/bin:/bin")
 	t.Setenv(fakeFolder, dir)
 	t.Setenv(asTask, "1")
@@ -289,7 +304,7 @@ func TestSlurmSubmitAndCancel(t *testing.T) {
 		t.Errorf("tasks %v, %v", tasks, err)
 	}
 	for _, path := range tasks {
-		if text, err := os.ReadFile(path); err != nil || !strings.HasSuffix(string(text), "CANCELLED") { // none put itself back
+		if text, err := os.ReadFile(path); err != nil || strings.HasSuffix(string(text), "REQUEUED") { // none put itself back
 			t.Errorf("%s: %s, %v", path, text, err)
 		}
 	}
