@@ -157,9 +157,9 @@ func (c *sweepCmd) print(s *sweep.Sweep, states []sweep.State) error {
 	if c.JSON {
 		return printJSON(os.Stdout, states)
 	}
-	t := figures.Table{Columns: []string{"run", "settings", "epochs", "status", "where", "test MAE", "seconds"}}
+	t := figures.Table{Columns: []string{"settings", "run", "epochs", "status", "where", "test MAE", "seconds"}}
 	for _, st := range states {
-		row := []string{st.ID[:8], oneLine(st.Name), fmt.Sprint(st.Epochs), string(st.Status), st.Task, "", ""}
+		row := []string{oneLine(st.Name), st.ID[:8], fmt.Sprint(st.Epochs), string(st.Status), st.Task, "", ""}
 		if st.Claim != nil {
 			row[4] = st.Claim.String()
 			if st.Claim.Epoch > 0 {
