@@ -23,6 +23,7 @@ type app struct {
 	Diagnose diagnoseCmd `cmd:"" help:"Ask stored runs what their selections did: what was kept, gradient bias, errors of sub-groups, stability of scores."`
 	Naive    naiveCmd    `cmd:"" help:"Measure the forecasts that need no training: last value, last day, last week, time of the week."`
 	Compare  compareCmd  `cmd:"" help:"Train methods beside each other and their controls, and say what the results prove."`
+	Sweep    sweepCmd    `cmd:"" help:"Train the runs of a grid and of lists of settings: here, several at a time, or on a cluster."`
 	Runs     runsCmd     `cmd:"" help:"List, show and remove runs."`
 	Methods  methodsCmd  `cmd:"" help:"List the pruning methods, or show one in full."`
 	Presets  presetsCmd  `cmd:"" help:"List the settings with which the references train."`
@@ -30,6 +31,8 @@ type app struct {
 	Bench    benchCmd    `cmd:"" help:"Measure speed."`
 	Setup    setupCmd    `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
 	Doctor   doctorCmd   `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
+
+	SweepWorker sweepWorkerCmd `cmd:"" hidden:""`
 }
 
 const (
