@@ -127,12 +127,12 @@ func (s *Store) Clean(r *Run) (freed int64, err error) {
 	if !r.finished() {
 		return 0, nil
 	}
-	unlock, err := s.lock(context.Background(), r.ID, false, nil)
+	claim, err := s.claim(context.Background(), r.ID, false, nil)
 	if err != nil {
 		return 0, fmt.Errorf("cleaning run %s: %w", r.ID, err)
 	}
-	defer unlock()
-	paths, size, err := r.needless() // looked at under the lock
+	defer claim.release()
+	paths, size, err := r.needless() // looked at under the claim
 	for _, path := range paths {
 		err = errors.Join(err, s.disk.Remove(path))
 	}

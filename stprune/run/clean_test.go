@@ -42,14 +42,14 @@ func TestClean(t *testing.T) {
 	}
 
 	// Held by somebody, with damaged parameters, or with a damaged result, it keeps its checkpoint.
-	unlock, err := o.Store.lock(context.Background(), r.ID, false, nil)
+	claim, err := o.Store.claim(context.Background(), r.ID, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := o.Store.Clean(r); !errors.Is(err, ErrBusy) {
 		t.Errorf("cleaning a run that is held: %v; want ErrBusy", err)
 	}
-	unlock()
+	claim.release()
 	for _, name := range []string{bestFile, resultFile} {
 		path := filepath.Join(r.Dir, name)
 		whole, err := os.ReadFile(path)

@@ -14,7 +14,7 @@ import (
 
 // five is a series of five nodes, which blocks of at most two share as 1, 2 and 2.
 func five(t *testing.T) Source {
-	s, w := ramp(t, true)
+	s, _ := ramp(t, true)
 	s.T, s.N, s.Nodes = 120, 5, append(s.Nodes, "n4")
 	s.Graph = &datasets.Graph{N: s.N}
 	for n := range int32(s.N) {
