@@ -48,7 +48,7 @@ func (f filters) runs(dir string) (*runs.Store, []*runs.Run, error) {
 type runsListCmd struct {
 	filters
 	Sort    sortKey  `placeholder:"KEY" help:"Sort by this key, upwards, or with -KEY downwards. Runs without it come last."`
-	Columns []string `placeholder:"KEY,…" help:"Show these keys, separated by commas."`
+	Columns []string `placeholder:"KEY" help:"Show these keys, separated by commas."`
 	JSON    bool     `help:"Print JSON: everything that is known of the runs, or the columns named."`
 }
 
