@@ -105,9 +105,13 @@ func complete(app *kong.Application, words []string) []candidate {
 				pending = f
 			}
 		default:
-			if at := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word }); at >= 0 {
+			at := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word })
+			switch {
+			case at >= 0:
 				node = node.Children[at]
-			} else {
+			case len(node.Children) > 0:
+				return nil // no such command
+			default:
 				arguments++
 			}
 		}

@@ -111,8 +111,11 @@ func (c *runsDiffCmd) Run(parent *runsCmd) error {
 		fmt.Fprint(t, key)
 		for _, v := range values {
 			text := "-"
-			if v != nil {
+			if v != nil && v != "" {
 				text = cell(key, v)
+			}
+			if key == "data_hash" || key == "revision" {
+				text = text[:min(12, len(text))]
 			}
 			fmt.Fprint(t, "\t", text)
 		}

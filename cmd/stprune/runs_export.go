@@ -38,6 +38,6 @@ func (c *runsExportCmd) Run(ctx context.Context, parent *runsCmd) error {
 	if err := export.Write(ctx, c.To, found, o); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(os.Stderr, "%d runs written to %s\n", len(found), c.To)
+	_, err = fmt.Fprintf(os.Stderr, "runs written to %s: %d\n", c.To, len(found))
 	return err
 }
