@@ -17,7 +17,7 @@ demo: build ## set up XLA, train four ways on a synthetic city, draw the figures
 	@bin/stprune demo
 
 test: setup lint ## set up what the tests need, check the code, run all tests
-	go test -timeout 15m ./...
+	go test -timeout 30m ./...
 
 notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browser --port 8889" is passed on)
 	$(JUPYTER) STPRUNE_RUNS="$${STPRUNE_RUNS:-$(CURDIR)/runs}" .venv/bin/jupyter lab --ip 127.0.0.1 $(ROOT_USER) --ServerApp.root_dir="$(CURDIR)/notebooks" \

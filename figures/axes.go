@@ -12,7 +12,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -75,30 +74,9 @@ func logTicks(low, high float64) plot.Ticker {
 		if labels >= 2 {
 			return ticks
 		}
-		ticks = evenTicks(5).Ticks(math.Pow(10, from), math.Pow(10, to))
+		ticks = roundTicks(5).Ticks(math.Pow(10, from), math.Pow(10, to))
 		for i := range ticks {
 			ticks[i].Value = math.Log10(ticks[i].Value)
-		}
-		return ticks
-	})
-}
-
-// evenTicks labels multiples of 1, 2 or 5 times a power of ten, at most the given number of them.
-func evenTicks(most int) plot.Ticker {
-	return plot.TickerFunc(func(from, to float64) []plot.Tick {
-		decade := math.Floor(math.Log10((to - from) / float64(most)))
-		step := math.Pow(10, decade)
-		for _, m := range []float64{2, 5, 10, 20} {
-			if math.Floor(to/step+1e-9)-math.Ceil(from/step-1e-9) < float64(most) {
-				break
-			}
-			step = m * math.Pow(10, decade)
-		}
-		decimals := max(0, int(math.Ceil(-math.Log10(step)-1e-9)))
-		var ticks []plot.Tick
-		for i := math.Ceil(from/step - 1e-9); i <= to/step+1e-9; i++ {
-			label := strconv.FormatFloat(i*step+0, 'f', decimals, 64) // + 0: no -0
-			ticks = append(ticks, plot.Tick{Value: i * step, Label: strings.Replace(label, "-", "−", 1)})
 		}
 		return ticks
 	})

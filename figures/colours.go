@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"math"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/palette"
@@ -227,7 +228,8 @@ func roundTicks(most int) plot.Ticker {
 		decimals := max(0, int(math.Ceil(-math.Log10(step)-1e-9)))
 		var ticks []plot.Tick
 		for i := math.Ceil(from/step - 1e-9); i*step <= to+1e-9*step; i++ {
-			ticks = append(ticks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step+0, 'f', decimals, 64)})
+			label := strconv.FormatFloat(i*step+0, 'f', decimals, 64)
+			ticks = append(ticks, plot.Tick{Value: i * step, Label: strings.Replace(label, "-", "−", 1)})
 		}
 		return ticks
 	})

@@ -82,9 +82,7 @@ func Grid(m Matrix) (*Figure, error) {
 					text = m.Text[i][j]
 				}
 				inside := centred
-				if int(colour.R)*3+int(colour.G)*6+int(colour.B) < 1200 {
-					inside.Color = color.White
-				}
+				inside.Color = contrast(colour)
 				c.FillText(inside, vg.Point{X: x + wide/2, Y: y}, text)
 			}
 		}
@@ -95,7 +93,7 @@ func Grid(m Matrix) (*Figure, error) {
 // shade mixes white with blue, or with vermilion above 0 of changes.
 func (m Matrix) shade(v, low, high float64) color.RGBA {
 	if v != v {
-		return color.RGBA{235, 235, 235, 255}
+		return color.RGBA{noData.Y, noData.Y, noData.Y, 255}
 	}
 	full, share := okabeIto[0], 0.5
 	if m.Around0 {

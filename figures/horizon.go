@@ -60,7 +60,7 @@ func HorizonErrors(runs []Horizons, step time.Duration, unit string) (*Figure, e
 		}
 		return ticks
 	})
-	p.Y.Tick.Marker = evenTicks(6)
+	p.Y.Tick.Marker = roundTicks(6)
 	f.draw = func(c draw.Canvas) { p.Draw(c) }
 	return f, nil
 }

@@ -61,7 +61,7 @@ func LearningCurves(axis Axis, runs []Learning, unit string) (*Figure, error) {
 		}
 		f.legend = append(f.legend, curveKey(i, r.Label, errs))
 	}
-	p.X.Tick.Marker, p.Y.Tick.Marker = evenTicks(10), evenTicks(6)
+	p.X.Tick.Marker, p.Y.Tick.Marker = epochTicks(), roundTicks(6)
 	if axis != Epochs {
 		logRange(&p.X, low, high)
 	}

@@ -44,7 +44,7 @@ func looksDistance(a, b []byte) (float64, error) {
 	return sum / float64(3*box.Dx()*box.Dy()), nil
 }
 
-// goldenLooks compares a figure with testdata/NAME.png, which STPRUNE_UPDATE=1 writes anew: look at it then.
+// goldenLooks compares a figure with testdata/NAME.png, which -update writes anew: look at it then.
 func goldenLooks(t *testing.T, name string, f *Figure) {
 	t.Helper()
 	got, err := f.PNG()
@@ -52,7 +52,7 @@ func goldenLooks(t *testing.T, name string, f *Figure) {
 		t.Fatal(err)
 	}
 	path := filepath.Join("testdata", name+".png")
-	if os.Getenv("STPRUNE_UPDATE") == "1" {
+	if *update {
 		if err := writeFile(path, got); err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func Pareto(points []Cost, unit string) (*Figure, error) {
 		low, high = min(low, lowest(c.Seconds)), max(high, c.Seconds.High)
 	}
 	logRange(&p.X, low, high)
-	p.Y.Tick.Marker = evenTicks(6)
+	p.Y.Tick.Marker = roundTicks(6)
 	f.draw = func(c draw.Canvas) { p.Draw(c) }
 	return f, nil
 }

@@ -54,7 +54,7 @@ func RatioCurve(methods []Ratios, full *Estimate, unit string) (*Figure, error) 
 		f.legend = append(f.legend, curveKey(i, m.Label, errs))
 	}
 	logRange(&p.X, low, high)
-	p.Y.Tick.Marker = evenTicks(6)
+	p.Y.Tick.Marker = roundTicks(6)
 	if full != nil {
 		if err := full.check(); err != nil {
 			return nil, fmt.Errorf("ratio curve, full data: %w", err)

@@ -35,7 +35,7 @@ func newRows(x string, labels, notes []string, zero float64) rows {
 		}
 		return ticks
 	})
-	p.X.Tick.Marker = evenTicks(5)
+	p.X.Tick.Marker = roundTicks(6)
 	p.Y.Tick.Label.Font.Size, p.Y.Tick.Label.YAlign = fontSize, draw.YCenter
 	p.Y.Tick.Length, p.Y.LineStyle.Width = 0, 0
 	return rows{p, notes, vg.Length(len(labels))*rowHeight + 26}

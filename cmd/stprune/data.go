@@ -450,6 +450,14 @@ func (c *dataSynthCmd) Run(ctx context.Context) error {
 
 type dataVerifyCmd struct {
 	Names []string `arg:"" optional:"" name:"name" help:"Names of data sets, or their folders. Default: all that are here."`
+	JSON  bool     `help:"Print JSON."`
+}
+
+// verifiedJSON is a data set that was verified; error is empty when every file is as its card says.
+type verifiedJSON struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
 }
 
 func (c *dataVerifyCmd) Run(ctx context.Context) error {
@@ -459,10 +467,11 @@ func (c *dataVerifyCmd) Run(ctx context.Context) error {
 			names = append(names, l.Name)
 		}
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && !c.JSON {
 		fmt.Println("no data set is in", strings.Join(datasets.Folders(), ", "))
 	}
 	var failed []error
+	verified := []verifiedJSON{}
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -473,9 +482,16 @@ func (c *dataVerifyCmd) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			failed = append(failed, err)
+			verified = append(verified, verifiedJSON{Name: name, Error: err.Error()})
 			continue
 		}
-		fmt.Printf("%s: every file is as its card says\n", name)
+		verified = append(verified, verifiedJSON{Name: name, OK: true})
+		if !c.JSON {
+			fmt.Printf("%s: every file is as its card says\n", name)
+		}
+	}
+	if c.JSON {
+		failed = append(failed, printJSON(os.Stdout, verified))
 	}
 	return errors.Join(failed...)
 }

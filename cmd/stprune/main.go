@@ -23,13 +23,18 @@ type app struct {
 	Diagnose diagnoseCmd `cmd:"" help:"Ask stored runs what their selections did: what was kept, gradient bias, errors of sub-groups, stability of scores."`
 	Naive    naiveCmd    `cmd:"" help:"Measure the forecasts that need no training: last value, last day, last week, time of the week."`
 	Compare  compareCmd  `cmd:"" help:"Train methods beside each other and their controls, and say what the results prove."`
-	Runs     runsCmd     `cmd:"" help:"List, show and remove runs."`
+	Sweep    sweepCmd    `cmd:"" help:"Train the runs of a grid and of lists of settings: here, several at a time, or on a cluster."`
+	Runs     runsCmd     `cmd:"" help:"List, show, compare, export and remove runs."`
 	Methods  methodsCmd  `cmd:"" help:"List the pruning methods, or show one in full."`
 	Presets  presetsCmd  `cmd:"" help:"List the settings with which the references train."`
 	Parity   parityCmd   `cmd:"" help:"Compare models, losses, gradients and optimisers with reference arrays."`
 	Bench    benchCmd    `cmd:"" help:"Measure speed."`
 	Setup    setupCmd    `cmd:"" help:"Install XLA and Jupyter for this user or this checkout."`
 	Doctor   doctorCmd   `cmd:"" help:"Say what is installed, whether it works, and what to do about what is missing."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete commands, settings and ids of runs."`
+
+	SweepWorker sweepWorkerCmd `cmd:"" hidden:""`
 }
 
 const (
@@ -37,6 +42,11 @@ const (
 	exitUsage       = 2
 	exitInterrupted = 3
 )
+
+// usageError is wrong usage that shows only after the command line is parsed.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -55,16 +65,25 @@ func run(args []string) int {
 	}()
 
 	var commands app
-	parser, err := kong.New(&commands, kong.Name("stprune"), kong.UsageOnError(),
+	parser, err := kong.New(&commands, kong.Name("stprune"), kong.PostBuild(explain), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Description("Dynamic sample pruning for spatio-temporal forecasting."),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stprune:", err)
 		return exitFailure
 	}
+	if len(args) > 0 && args[0] == completeWord {
+		printCandidates(complete(parser.Model, args[1:]))
+		return 0
+	}
 	cli, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "stprune:", err)
+		command := "stprune"
+		if wrong := new(kong.ParseError); errors.As(err, &wrong) && wrong.Context.Selected() != nil {
+			command = wrong.Context.Selected().FullPath()
+		}
+		fmt.Fprintf(os.Stderr, "see '%s --help'\n", command)
 		return exitUsage
 	}
 	switch err := cli.Run(); {
@@ -73,6 +92,9 @@ func run(args []string) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "stprune:", err)
 		return exitInterrupted
+	case errors.As(err, new(usageError)):
+		fmt.Fprintln(os.Stderr, "stprune:", err)
+		return exitUsage
 	default:
 		fmt.Fprintln(os.Stderr, "stprune:", err)
 		return exitFailure

@@ -121,14 +121,14 @@ func writeCards(w io.Writer) error {
 			exact = "yes"
 		}
 		fmt.Fprintf(&out, "\n## %s\n\n%s.\n\n| | |\n| --- | --- |\n| kind | %s |\n| paper | %s |\n| cost of choosing | %s |\n| differs from it | %s |\n| visits exactly the scheduled number | %s |\n| needs | %s |\n",
-			d.Name, d.Rule, d.Kind, cell(d.Paper), cell(d.Cost), cell(d.Differs), exact, cmp.Or(strings.Join(d.Needs, ", "), "nothing but the statistics of visited units"))
+			d.Name, d.Rule, d.Kind, inCell(d.Paper), inCell(d.Cost), inCell(d.Differs), exact, cmp.Or(strings.Join(d.Needs, ", "), "nothing but the statistics of visited units"))
 		for _, o := range d.Options {
-			fmt.Fprintf(&out, "| option `%s`, default %v | %s |\n", o.Key, o.Default, cell(o.Doc))
+			fmt.Fprintf(&out, "| option `%s`, default %v | %s |\n", o.Key, o.Default, inCell(o.Doc))
 		}
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
-// cell is text that cannot end a cell of a table.
-func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
+// inCell is text that cannot end a cell of a table.
+func inCell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"strings"
 	"text/tabwriter"
 
+	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/stprune/workbench/stprune/backbone"
@@ -19,13 +22,50 @@ type runsCmd struct {
 
 	List    runsListCmd    `cmd:"" help:"List runs, oldest first."`
 	Show    runsShowCmd    `cmd:"" help:"Show one run: its spec, its epochs, its result."`
+	Diff    runsDiffCmd    `cmd:"" help:"Show the settings in which runs differ, and their results beside each other."`
+	Export  runsExportCmd  `cmd:"" help:"Write runs as CSV or Parquet, as TensorBoard's event files or as MLflow's file store."`
 	Weights runsWeightsCmd `cmd:"" help:"Write a finished run's best parameters as the reference's state dict (.npz), which PyTorch loads."`
+	Du      runsDiskCmd    `cmd:"" help:"Show what runs take on disk."`
+	Gc      runsCleanCmd   `cmd:"" help:"Remove checkpoints of finished runs, which nothing reads again."`
 	Rm      runsRemoveCmd  `cmd:"" help:"Remove runs. One that is being trained stays."`
 }
 
+// filters of runs, as several commands take them.
+type filters struct {
+	Filters []string `arg:"" optional:"" placeholder:"FILTER" help:"Only runs that meet all these conditions, e.g. model=stid, 'prune.rho<0.1', status=finished, 'mae<3.2'."`
+}
+
+// runs opens those that fit.
+func (f filters) runs(dir string) (*runs.Store, []*runs.Run, error) {
+	store := runs.NewStore(dir)
+	found, err := store.List(f.Filters...)
+	if wrong := new(runs.FilterError); errors.As(err, &wrong) {
+		err = usageError{err}
+	}
+	return store, found, err
+}
+
 type runsListCmd struct {
-	Filters []string `arg:"" optional:"" placeholder:"KEY=VALUE" help:"Only runs with this setting, e.g. prune.rho=0.05 or status=finished."`
-	JSON    bool     `help:"Print JSON."`
+	filters
+	Sort    sortKey  `placeholder:"KEY" help:"Sort by this key, upwards, or with -KEY downwards. Runs without it come last."`
+	Columns []string `placeholder:"KEY" help:"Show these keys, separated by commas."`
+	JSON    bool     `help:"Print JSON: everything that is known of the runs, or the columns named."`
+}
+
+func (c *runsListCmd) Help() string {
+	return `A filter is KEY=VALUE, or with != < <= > >= for =; quote < and > for the shell. Keys are settings by their full names, id, status, and results: epochs, mae, rmse and mape (test, mean of the horizons), mae.3 and so on (one horizon), validation.mae, best_epoch, steps, visits, full_epochs, seconds, peak_memory, and the others of docs/runs.md. A setting that a run does not read, such as prune.rho of full data, fits != alone. data, model, optim, schedule, method and backend are short for data.name, model.backbone, optim.name, schedule.kind, prune.method and backend.name.`
+}
+
+// sortKey may begin with "-", which kong would take for a flag.
+type sortKey string
+
+// Decode takes the next word as it is.
+func (k *sortKey) Decode(ctx *kong.DecodeContext) error {
+	if ctx.Scan.Peek().IsEOL() {
+		return errors.New("missing KEY")
+	}
+	*k = sortKey(ctx.Scan.Pop().String())
+	return nil
 }
 
 type runsShowCmd struct {
@@ -79,6 +119,7 @@ func describe(r *runs.Run) (runJSON, error) {
 	if err := toml.Unmarshal(r.Spec.TOML(), &d.Spec); err != nil {
 		return d, fmt.Errorf("run %s: %w", r.ID, err)
 	}
+	finite(d.Spec)
 	if d.Status == runs.Diverged {
 		var err error
 		if d.Failure, err = r.Failure(); err != nil {
@@ -96,34 +137,115 @@ func describe(r *runs.Run) (runJSON, error) {
 	return d, nil
 }
 
+// listColumns are shown when none are asked for.
+var listColumns = []string{"id", "status", "epochs", "train.epochs", "mae", "rmse", "mape", "full_epochs", "steps", "seconds", "data.name", "prune.method", "name"}
+
+// findKeys finds keys by their names.
+func findKeys(names []string, among []runs.Key) (keys []runs.Key, err error) {
+	for _, name := range names {
+		k, err := runs.FindKey(strings.TrimSpace(name), among)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
 func (c *runsListCmd) Run(parent *runsCmd) error {
-	found, err := runs.NewStore(parent.Runs).List(c.Filters...)
+	_, found, err := c.runs(parent.Runs)
 	if err != nil {
 		return err
 	}
-	described := []runJSON{}
-	for _, r := range found {
-		d, err := describe(r)
+	all := runs.Keys(found...)
+	if c.Sort != "" {
+		name, downwards := strings.CutPrefix(string(c.Sort), "-")
+		key, err := findKeys([]string{name}, all)
 		if err != nil {
 			return err
 		}
-		described = append(described, d)
+		if err := runs.Sort(found, key[0], downwards); err != nil {
+			return err
+		}
 	}
-	if c.JSON {
+	names := c.Columns
+	if len(names) == 0 {
+		names = listColumns
+	}
+	keys, err := findKeys(names, all)
+	if err != nil {
+		return err
+	}
+	if c.JSON && len(c.Columns) == 0 {
+		described := []runJSON{}
+		for _, r := range found {
+			d, err := describe(r)
+			if err != nil {
+				return err
+			}
+			described = append(described, d)
+		}
 		return printJSON(os.Stdout, described)
 	}
+	listed := []map[string]any{}
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "run\tstatus\tepochs\ttest MAE\tRMSE\tMAPE\tvisits\tsteps\tseconds\tdata\tmethod\tname")
-	for i, d := range described {
-		s, reached := found[i].Spec, "\t\t\t\t\t"
-		if r := d.Result; r != nil {
-			mean := r.Test.Mean
-			reached = fmt.Sprintf("%.4f\t%.4f\t%.2f %%\t%.2f\t%d\t%.1f", mean.MAE, mean.RMSE, 100*mean.MAPE, r.FullEpochs, r.Steps, r.Seconds.Total)
+	names = nil
+	for _, k := range keys {
+		names = append(names, k.Name)
+	}
+	fmt.Fprintln(t, strings.Join(names, "\t"))
+	for _, r := range found {
+		row, err := r.Row(keys...)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", d.ID, d.Status, len(d.Epochs), s.Train.Epochs, reached,
-			oneLine(s.Data.Name), s.Prune.Method, oneLine(s.Name))
+		object := map[string]any{}
+		var cells []string
+		for i, v := range row {
+			object[names[i]] = finite(v)
+			cells = append(cells, cell(names[i], v))
+		}
+		listed = append(listed, object)
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	if c.JSON {
+		return printJSON(os.Stdout, listed)
 	}
 	return t.Flush()
+}
+
+// cell is a value for people to read.
+func cell(key string, v any) string {
+	f, ok := v.(float64)
+	measure, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(key, "validation."), "pooled."), ".")
+	switch {
+	case !ok:
+		return oneLine(runs.Text(v))
+	case measure == "mae" || measure == "rmse":
+		return fmt.Sprintf("%.4f", f)
+	case measure == "mape":
+		return fmt.Sprintf("%.2f %%", 100*f)
+	case measure == "seconds":
+		return fmt.Sprintf("%.1f", f)
+	case measure == "full_epochs":
+		return fmt.Sprintf("%.2f", f)
+	}
+	return runs.Text(v)
+}
+
+// finite replaces numbers that JSON doesn't have by text, also inside of tables.
+func finite(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return runs.Text(v)
+		}
+	case map[string]any:
+		for k, inner := range v {
+			v[k] = finite(inner)
+		}
+	}
+	return v
 }
 
 func (c *runsShowCmd) Run(parent *runsCmd) error {

@@ -254,7 +254,7 @@ func TestBusyRunComesLast(t *testing.T) {
 	var other sync.WaitGroup
 	other.Go(func() {
 		once := sync.OnceFunc(func() { close(training); <-release })
-		_, err := run.Do(t.Context(), first.spec, run.Options{Store: o.Store, Series: o.Series, Watch: run.Watcher{Step: func(train.Progress) { once() }}})
+		_, err := run.Do(t.Context(), first.Spec, run.Options{Store: o.Store, Series: o.Series, Watch: run.Watcher{Step: func(train.Progress) { once() }}})
 		if err != nil {
 			t.Error(err)
 		}
@@ -274,8 +274,8 @@ func TestBusyRunComesLast(t *testing.T) {
 	if err != nil || len(report.Missing) != 0 {
 		t.Fatal(err, report)
 	}
-	if len(titles) != 7 || !strings.Contains(titles[6], first.spec.Name) {
-		t.Errorf("trained %q; want %s last, once more", titles, first.spec.Name)
+	if len(titles) != 7 || !strings.Contains(titles[6], first.Spec.Name) {
+		t.Errorf("trained %q; want %s last, once more", titles, first.Spec.Name)
 	}
 }
 

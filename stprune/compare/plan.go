@@ -5,33 +5,22 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"gonum.org/v1/gonum/stat"
 
-	"github.com/stprune/workbench/datasets"
-	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/run"
+	"github.com/stprune/workbench/stprune/sweep"
 )
 
-// Options say where runs are, and who is told how they go on; the zero value is usable. Store and Series are as in [run.Options].
-type Options struct {
-	Store  *run.Store
-	Series func(ctx context.Context, name string) (*datasets.Series, error)
-	// Backend gives the backend of that name and keeps it open. Default: [accel.Open], once for all runs, and closed after them.
-	Backend func(ctx context.Context, name string) (*accel.Backend, error)
-
-	Watch func(title string) run.Watcher // of each run that is trained
-	Note  func(text string)              // what befalls the comparison as a whole
-}
+// Options say where runs are, and who is told how they go on; the zero value is usable.
+type Options = sweep.Options
 
 // session is one call's work on a comparison.
 type session struct {
 	spec    Spec
 	o       Options
-	run     run.Options
-	backend *accel.Backend // opened here, when it was
+	trainer *sweep.Trainer
 	planner *run.Planner
 	groups  []*group
 	stored  map[string]stored // what the store has, by run id
@@ -87,27 +76,9 @@ func open(ctx context.Context, spec Spec, o Options) (*session, error) {
 	if s.o.Note == nil {
 		s.o.Note = func(string) {}
 	}
-	opened := map[string]*datasets.Series{}
-	s.run = run.Options{Store: o.Store, Backend: s.shared, Series: func(ctx context.Context, name string) (*datasets.Series, error) {
-		series, err := opened[name], error(nil)
-		switch {
-		case series != nil:
-		case o.Series != nil:
-			series, err = o.Series(ctx, name)
-		default:
-			var dir string
-			if dir, err = datasets.Find(name, nil); err == nil {
-				series, err = datasets.Open(dir)
-			}
-		}
-		opened[name] = series
-		return series, err
-	}}
-	if o.Backend != nil {
-		s.run.Backend = o.Backend
-	}
+	s.trainer = sweep.NewTrainer(s.o)
 	var err error
-	if s.planner, err = run.NewPlanner(ctx, spec.Base, s.run); err == nil {
+	if s.planner, err = run.NewPlanner(ctx, spec.Base, s.trainer.Options()); err == nil {
 		err = s.expand()
 	}
 	if err != nil {
@@ -117,26 +88,7 @@ func open(ctx context.Context, spec Spec, o Options) (*session, error) {
 	return s, nil
 }
 
-// shared opens the backend once; all runs have the same.
-func (s *session) shared(ctx context.Context, name string) (*accel.Backend, error) {
-	if s.backend == nil {
-		backend, err := accel.Open(ctx, name, noteWriter(s.o.Note))
-		if err != nil {
-			return nil, err
-		}
-		s.backend = backend
-	}
-	return s.backend, nil
-}
-
-type noteWriter func(string)
-
-func (w noteWriter) Write(b []byte) (int, error) {
-	w(strings.TrimSpace(string(b)))
-	return len(b), nil
-}
-
-func (s *session) close() { _ = s.backend.Close() } // everything is saved by then
+func (s *session) close() { s.trainer.Close() }
 
 // expand lays out all rows. Those of equal-seconds controls stay without runs.
 func (s *session) expand() error {
@@ -270,7 +222,7 @@ func (s *session) seed(r *row, spec run.Spec) error {
 	}
 	r.planned = plan{
 		epochs: spec.Train.Epochs, batch: schedule.PrunedBatch(spec.Train.Batch), steps: schedule.TotalSteps(spec.Train.Batch),
-		visits: int64(math.Round(float64(s.planner.Visits()) / float64(schedule.Units()) * float64(schedule.TotalVisits()))),
+		visits: s.planner.Planned(schedule),
 	}
 	for _, seed := range s.spec.Seeds {
 		spec.Train.Seed = seed

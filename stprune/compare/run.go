@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/stprune/workbench/stprune/run"
+	"github.com/stprune/workbench/stprune/sweep"
 )
 
 // stored is what the store has of a run.
@@ -64,17 +64,10 @@ func look(ctx context.Context, spec Spec, o Options) (*session, error) {
 	return s, nil
 }
 
-// job is a run to be trained.
-type job struct {
-	spec run.Spec
-	id   string
-	plan plan
-}
-
 // jobs are the runs without a result that have not failed in this call: all methods under one seed, then under the next. It
 // reads the store for every run that is not known to be finished.
-func (s *session) jobs() []job {
-	var jobs []job
+func (s *session) jobs() []sweep.Job {
+	var jobs []sweep.Job
 	seen := map[string]bool{}
 	for i := range s.spec.Seeds {
 		for _, g := range s.groups {
@@ -88,7 +81,7 @@ func (s *session) jobs() []job {
 					s.stored[id] = s.read(id)
 				}
 				if s.stored[id].result == nil && s.failed[id] == "" {
-					jobs = append(jobs, job{r.specs[i], id, r.planned})
+					jobs = append(jobs, sweep.Job{Spec: r.specs[i], ID: id, Epochs: r.planned.epochs, Visits: r.planned.visits})
 				}
 			}
 		}
@@ -139,41 +132,28 @@ func (s *session) finished(r *row) []*run.Result {
 }
 
 func (s *session) train(ctx context.Context) error {
-	jobs := s.jobs()
-	for wait := false; len(jobs) > 0; wait = true {
-		var busy []job
-		for i, j := range jobs {
-			o := s.run
-			o.NoWait = !wait
-			if s.o.Watch != nil {
-				o.Watch = s.o.Watch(s.title(j, append(jobs[i:len(jobs):len(jobs)], busy...)))
-			}
-			_, err := run.Do(ctx, j.spec, o)
-			s.stored[j.id] = s.read(j.id)
-			switch {
-			case err != nil && ctx.Err() != nil:
-				done, all := s.count()
-				return fmt.Errorf("comparison: %d of %d runs are finished; asked for again, it goes on: %w", done, all, err)
-			case errors.Is(err, run.ErrBusy):
-				busy = append(busy, j)
-			case err != nil:
-				s.failed[j.id] = err.Error()
-				s.o.Note(fmt.Sprintf("%s fails, and the others go on: %v", j.spec.Name, err))
-			}
+	err := s.trainer.Train(ctx, s.jobs(), s.title, func(j sweep.Job, err error) {
+		s.stored[j.ID] = s.read(j.ID)
+		if err != nil {
+			s.failed[j.ID] = err.Error()
+			s.o.Note(fmt.Sprintf("%s fails, and the others go on: %v", j.Spec.Name, err))
 		}
-		jobs = busy
+	})
+	if err != nil {
+		done, all := s.count()
+		return fmt.Errorf("comparison: %d of %d runs are finished; asked for again, it goes on: %w", done, all, err)
 	}
 	return nil
 }
 
 // title says where a comparison stands: "7 of 40, about 12m0s left: st-prune, seed 3".
-func (s *session) title(j job, rest []job) string {
+func (s *session) title(j sweep.Job, rest []sweep.Job) string {
 	done, all := s.count()
 	left := ""
-	if d, known := s.estimate(rest); known {
+	if d, known := s.pace().Left(rest...); known {
 		left = fmt.Sprintf(", about %s left", d)
 	}
-	return fmt.Sprintf("%d of %d%s: %s", done+1, all, left, j.spec.Name)
+	return fmt.Sprintf("%d of %d%s: %s", done+1, all, left, j.Spec.Name)
 }
 
 // count is how many different runs are over, failed ones included, and how many there are.
@@ -186,24 +166,14 @@ func (s *session) count() (done, all int) {
 	return done, len(s.stored)
 }
 
-// estimate is how long jobs will take at the pace of the finished runs: seconds in steps by visits, all others by epochs. It is
-// rough where batches differ.
-func (s *session) estimate(jobs []job) (d time.Duration, known bool) {
-	var steps, rest, visits, epochs float64
+// pace is that of the finished runs.
+func (s *session) pace() (p sweep.Pace) {
 	for _, r := range s.stored {
-		if r := r.result; r != nil {
-			steps, visits = steps+r.Seconds.Steps, visits+float64(r.Visits)
-			rest, epochs = rest+r.Seconds.Total-r.Seconds.Steps, epochs+float64(r.Epochs)
+		if r.result != nil {
+			p.Add(r.result)
 		}
 	}
-	if visits == 0 {
-		return 0, false
-	}
-	seconds := 0.0
-	for _, j := range jobs {
-		seconds += steps*float64(j.plan.visits)/visits + rest*float64(j.plan.epochs)/epochs
-	}
-	return time.Duration(seconds * float64(time.Second)).Round(time.Second), true
+	return p
 }
 
 // Plan is what a comparison would train.
@@ -245,7 +215,7 @@ func NewPlan(ctx context.Context, spec Spec, o Options) (*Plan, error) {
 	defer s.close()
 	p := &Plan{Name: spec.Name}
 	p.Finished, p.Runs = s.count()
-	left, _ := s.estimate(s.jobs())
+	left, _ := s.pace().Left(s.jobs()...)
 	p.Left = left.Seconds()
 	for _, g := range s.groups {
 		for _, r := range g.rows {

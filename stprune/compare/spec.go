@@ -21,7 +21,6 @@
 package compare
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -33,9 +32,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/stprune/workbench/stprune/method"
-	"github.com/stprune/workbench/stprune/presets"
 	"github.com/stprune/workbench/stprune/run"
 	"github.com/stprune/workbench/stprune/stats"
+	"github.com/stprune/workbench/stprune/sweep"
 )
 
 // Spec is what is compared. As TOML it looks like this, where all keys but methods and what names the data have defaults:
@@ -88,30 +87,14 @@ var controls = []Role{Full, EqualSteps, EqualVisits, EqualSeconds, Random}
 
 // file is a Spec as TOML.
 type file struct {
-	Name        string    `toml:"name,omitempty"`
-	Preset      string    `toml:"preset,omitempty"`
-	Base        string    `toml:"base,omitempty"`
+	Name string `toml:"name,omitempty"`
+	sweep.Base
 	Methods     []any     `toml:"methods"`
 	Rho         []float64 `toml:"rho"`
 	Seeds       []uint64  `toml:"seeds"`
 	BatchPolicy []string  `toml:"batch_policy"`
 	Controls    []Role    `toml:"controls"`
 	Floor       float64   `toml:"floor"`
-
-	Data     map[string]any `toml:"data"`
-	Model    map[string]any `toml:"model"`
-	Optim    map[string]any `toml:"optim"`
-	Schedule map[string]any `toml:"schedule"`
-	Train    map[string]any `toml:"train"`
-	Prune    map[string]any `toml:"prune"`
-	Backend  map[string]any `toml:"backend"`
-}
-
-// tables are the file's settings of runs.
-func (f *file) tables() map[string]*map[string]any {
-	return map[string]*map[string]any{
-		"data": &f.Data, "model": &f.Model, "optim": &f.Optim, "schedule": &f.Schedule, "train": &f.Train, "prune": &f.Prune, "backend": &f.Backend,
-	}
 }
 
 // Load reads and checks a comparison's file.
@@ -130,24 +113,14 @@ func Load(path string) (Spec, error) {
 // Parse reads and checks a comparison; a relative path of base is taken from the folder dir.
 func Parse(text []byte, dir string) (Spec, error) {
 	f := file{Seeds: []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, Controls: controls, Floor: stats.Floor}
-	d := toml.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	err := d.Decode(&f)
-	if unknown := new(toml.StrictMissingError); errors.As(err, &unknown) {
-		return Spec{}, fmt.Errorf("unknown key %s; there are %s", strings.Join(unknown.Errors[0].Key(), "."), strings.Join(keys(), ", "))
+	if err := sweep.Decode(text, &f); err != nil {
+		return Spec{}, err
 	}
-	if wrong := new(toml.DecodeError); errors.As(err, &wrong) {
-		row, _ := wrong.Position()
-		return Spec{}, fmt.Errorf("line %d, key %q: %w", row, strings.Join(wrong.Key(), "."), err)
-	}
+	base, err := f.Base.Spec(dir)
 	if err != nil {
 		return Spec{}, err
 	}
-
-	s := Spec{Name: f.Name, Base: run.DefaultSpec(), Rho: f.Rho, Seeds: f.Seeds, BatchPolicy: f.BatchPolicy, Controls: f.Controls, Floor: f.Floor}
-	if err := s.readBase(f, dir); err != nil {
-		return Spec{}, err
-	}
+	s := Spec{Name: f.Name, Base: base, Rho: f.Rho, Seeds: f.Seeds, BatchPolicy: f.BatchPolicy, Controls: f.Controls, Floor: f.Floor}
 	for _, given := range f.Methods {
 		m, err := readMethod(given)
 		if err != nil {
@@ -162,58 +135,6 @@ func Parse(text []byte, dir string) (Spec, error) {
 		s.BatchPolicy = []string{s.Base.Prune.BatchPolicy}
 	}
 	return s, s.Check()
-}
-
-// keys are the known keys of the top level.
-func keys() []string {
-	var all []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[file]()) {
-		key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
-		all = append(all, key)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// readBase lays preset, base file and tables over the defaults.
-func (s *Spec) readBase(f file, dir string) error {
-	if f.Preset != "" {
-		text, err := presets.TOML(f.Preset)
-		if err != nil {
-			return err
-		}
-		if err := s.Base.Merge(text); err != nil {
-			return fmt.Errorf("preset %s: %w", f.Preset, err)
-		}
-	}
-	if f.Base != "" {
-		path := f.Base
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("base: %w", err)
-		}
-		if err := s.Base.Merge(text); err != nil {
-			return fmt.Errorf("base %s: %w", f.Base, err)
-		}
-	}
-	given := map[string]any{}
-	for name, table := range f.tables() {
-		if *table != nil {
-			given[name] = *table
-		}
-	}
-	return merge(&s.Base, given)
-}
-
-func merge(s *run.Spec, settings map[string]any) error {
-	text, err := toml.Marshal(settings)
-	if err != nil {
-		return fmt.Errorf("settings: %w", err)
-	}
-	return s.Merge(text)
 }
 
 // readMethod takes a name, or a table of name, label and settings.
@@ -303,7 +224,7 @@ func (s Spec) checkMethod(m Method) error {
 	}
 	// Settings that all runs share can't be one method's own.
 	got := s.Base
-	if err := merge(&got, m.Settings); err != nil {
+	if err := sweep.Merge(&got, m.Settings); err != nil {
 		return err
 	}
 	a, b := got.Prune, s.Base.Prune
@@ -326,7 +247,7 @@ func (s Spec) checkMethod(m Method) error {
 // pruned is a run of a method; its settings have been checked.
 func (s Spec) pruned(m Method, policy string, rho float64, seed uint64) run.Spec {
 	spec := s.Base
-	_ = merge(&spec, m.Settings)
+	_ = sweep.Merge(&spec, m.Settings)
 	spec.Prune.Method, spec.Prune.BatchPolicy, spec.Prune.Rho, spec.Train.Seed = m.Name, policy, rho, seed
 	return spec
 }
@@ -362,7 +283,7 @@ func (s Spec) TOML() ([]byte, error) {
 	if err := toml.Unmarshal(s.Base.TOML(), &base); err != nil {
 		return nil, fmt.Errorf("comparison: %w", err)
 	}
-	for name, table := range f.tables() {
+	for name, table := range f.Tables() {
 		*table, _ = base[name].(map[string]any)
 	}
 	return toml.Marshal(f)

@@ -303,7 +303,8 @@ func (l *Lab) Ablation(runs ...*run.Run) *figures.Figure {
 	var effects []figures.Effect
 	for i, p := range family {
 		g := groups[i+1]
-		effects = append(effects, figures.Effect{Label: g.name, Change: change(p), Proven: proven(p.Verdict), Note: note(g)})
+		label, _, _ := strings.Cut(g.name, ": ") // as Ablations names them, with an explanation
+		effects = append(effects, figures.Effect{Label: label, Change: change(p), Proven: proven(p.Verdict), Note: note(g)})
 	}
 	f, err := figures.AblationBars(figures.Effect{Label: first.name, Note: "MAE " + note(first)}, effects)
 	l.Fail(err)

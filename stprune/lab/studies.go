@@ -18,7 +18,7 @@ func Methods(s run.Spec, names ...string) []run.Spec {
 	return all
 }
 
-// Ablations are a spec of ST-Prune and copies of it, each with one of ST-Prune's parts switched off. Parts that the spec does not use
+// Ablations are a spec of ST-Prune and copies of it, each with one of ST-Prune's parts switched off (see [method.Ablations]). Parts that the spec does not use
 // are left out.
 func Ablations(s run.Spec) []run.Spec {
 	s.Name = fmt.Sprintf("ST-Prune %g %%", 100*s.Prune.Rho)
@@ -27,7 +27,7 @@ func Ablations(s run.Spec) []run.Spec {
 		other := s
 		a.Change(&other.Prune.Config)
 		if other.Prune.Config != s.Prune.Config {
-			other.Name = a.Name + ": " + a.Doc
+			other.Name = a.Name
 			all = append(all, other)
 		}
 	}

@@ -15,16 +15,20 @@ import (
 // error is bold when [stats.Judge] finds it smaller than every other row's on the same data. The table carries the ids of the runs.
 func (l *Lab) Summary(runs ...*run.Run) *figures.Table {
 	groups := l.groups(runs, seedsOnly)
-	columns := []struct {
+	type column struct {
 		name   string
 		digits int
 		suffix string
 		of     func(*run.Result) float64 // below 0: the forecast is shorter
-	}{
+	}
+	columns := []column{
 		{"MAE @3", 3, "", maeAt(3)}, {"@6", 3, "", maeAt(6)}, {"@12", 3, "", maeAt(12)}, {"average", 3, "", testMAE},
 		{"RMSE", 3, "", func(r *run.Result) float64 { return r.Test.Mean.RMSE }},
 		{"MAPE", 2, " %", func(r *run.Result) float64 { return 100 * r.Test.Mean.MAPE }},
 	}
+	columns = slices.DeleteFunc(columns, func(c column) bool {
+		return !slices.ContainsFunc(groups, func(g *group) bool { return c.of(g.results[0]) >= 0 })
+	})
 	sets := map[string][]int{} // rows by data set
 	t := &figures.Table{Caption: "Test errors of the parameters of the best validation epoch.", Columns: []string{"run"}}
 	for i, g := range groups {

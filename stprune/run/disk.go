@@ -39,7 +39,7 @@ func (osDisk) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// partial ends the name of a file being written. The holder of a run's lock is its only writer, so one name per file is enough.
+// partial ends the name of a file being written. The holder of a run's claim is its only writer, so one name per file is enough.
 const partial = ".partial"
 
 // writeFile puts data at path so that at every moment, power loss included, path holds either what it held before or data.

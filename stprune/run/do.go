@@ -31,7 +31,8 @@ type Options struct {
 	// [accel.Open] for this run, closed after it.
 	Backend func(ctx context.Context, name string) (*accel.Backend, error)
 
-	NoWait bool // return ErrBusy instead of waiting while another process trains the run
+	NoWait bool   // return ErrBusy instead of waiting while another process trains the run
+	ID     string // refuse the run when its id is another, since data or backend here differ from those where it was asked for
 	Watch  Watcher
 }
 
@@ -84,23 +85,34 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	}
 
 	r := &Run{ID: spec.ID(hash), Spec: spec}
+	if o.ID != "" && r.ID != o.ID {
+		return nil, fmt.Errorf("run %s is %s here; data or backend (%s) differ from those where it was asked for", o.ID, r.ID, spec.Backend.Name)
+	}
 	if r.Dir, err = filepath.Abs(filepath.Join(store.Dir, r.ID)); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if r.finished() {
 		return Open(r.Dir)
 	}
-	unlock, err := store.lock(ctx, r.ID, !o.NoWait, func() {
-		o.Watch.note("another process is training run %s; waiting for it", r.ID)
+	claim, err := store.claim(ctx, r.ID, !o.NoWait, func() {
+		by, _ := r.Claim()
+		o.Watch.note("another process is training run %s (%s); waiting for it", r.ID, by)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", r.ID, err)
 	}
-	defer unlock()
+	defer claim.release()
 	if r.finished() { // by the process we waited for
 		return Open(r.Dir)
 	}
-	s := session{run: r, store: store, disk: store.disk, sources: sources, hash: hash, backend: backend, watch: o.Watch}
+	watch := o.Watch
+	watch.Step = func(p train.Progress) {
+		claim.at(p)
+		if o.Watch.Step != nil {
+			o.Watch.Step(p)
+		}
+	}
+	s := session{run: r, store: store, disk: claimedDisk{store.disk, claim}, sources: sources, hash: hash, backend: backend, watch: watch}
 	return r, s.train(ctx)
 }
 
@@ -222,7 +234,7 @@ func (r *Run) finished() bool {
 	return err == nil
 }
 
-// session is one process's work on a run, under its lock.
+// session is one process's work on a run, under its claim.
 type session struct {
 	run     *Run
 	store   *Store

@@ -16,6 +16,9 @@
 //	result.json        [Result]; there when the run is finished
 //	failure.json       step and units at which the loss became NaN or infinite
 //
+// Beside the runs, .claims holds who trains which of them: a [Claim] makes one process the only one to write a run, on folders that
+// machines share as well.
+//
 // Files are replaced as a whole: temporary file, sync, rename. The binary ones carry a checksum. All wall-clock times are
 // under a key "seconds"; everything else is the same for every run of the same spec. An epoch writes at most about 5 MB of
 // selection and scores (selections of millions of pairs are summed up over windows), and one checkpoint.

@@ -2,7 +2,9 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -63,4 +65,47 @@ func (p *Planner) Schedule(spec Spec) (stprune.Schedule, error) {
 		return s, fmt.Errorf("spec: %w", err)
 	}
 	return s, nil
+}
+
+// Planned is the number of windows × nodes that a run on the schedule visits.
+func (p *Planner) Planned(s stprune.Schedule) int64 {
+	return int64(math.Round(float64(p.Visits()) / float64(s.Units()) * float64(s.TotalVisits())))
+}
+
+// Backend is what the name of the specs' backend stands for.
+func (p *Planner) Backend() string { return p.backend }
+
+// StepMemory estimates, from below, the bytes that a training step of the spec takes. Nothing is compiled or trained.
+func StepMemory(ctx context.Context, spec Spec, o Options) (int64, error) {
+	spec = spec.clone()
+	spec.Prune.Method, spec.Prune.Options = "full", map[string]any{} // whose batches are the largest
+	spec.Train.Batch = max(spec.Train.Batch, spec.Prune.PrunedBatch)
+	if err := spec.Check(); err != nil {
+		return 0, fmt.Errorf("spec: %w", err)
+	}
+	sources, _, err := o.sources(ctx, spec)
+	if err != nil {
+		return 0, err
+	}
+	backend, done, err := o.open(ctx, spec.Backend.Name)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	c := spec.training(0)
+	c.MemoryLimit = 1 // which every step is refused under, with the reason
+	pruner, err := stprune.NewFull(c.Units(sources...))
+	if err != nil {
+		return 0, err
+	}
+	t, err := train.New(backend.Backend, c, pruner, sources...)
+	if err != nil {
+		return 0, err
+	}
+	defer t.Close()
+	err = t.Run(ctx, train.Events{})
+	if refused := new(train.MemoryError); errors.As(err, &refused) {
+		return refused.Need, nil
+	}
+	return 0, err
 }

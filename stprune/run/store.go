@@ -15,17 +15,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// Store is a folder of runs, each in a folder named by its id. Any number of processes may share it.
+// Store is a folder of runs, each in a folder named by its id. Any number of processes, on any number of machines, may share it: see
+// [Claim].
 type Store struct {
 	Dir  string
 	disk disk
+
+	// For tests: other times than StaleAfter and beatEvery, and a machine where no process of this one is known.
+	stale, beat time.Duration
+	machine     string
 }
 
 // NewStore uses the folder dir, which need not exist yet. With dir empty it is STPRUNE_RUNS, or ./runs when that is not set.
@@ -257,13 +260,9 @@ func (r *Run) Status() Status {
 	if exists(resultFile) {
 		return Finished
 	}
-	lock := flock.New(lockPath(filepath.Dir(r.Dir), r.ID), flock.SetFlag(os.O_RDONLY)) // never made by looking
-	free, err := lock.TryRLock()
-	if free {
-		_ = lock.Close() // releases; nothing was written
-	}
+	_, held := r.Claim()
 	switch {
-	case !free && err == nil:
+	case held:
 		return Running
 	case exists(failureFile):
 		return Diverged
@@ -311,18 +310,15 @@ func (s *Store) ids() ([]string, error) {
 	return ids, nil
 }
 
-// List opens all runs that fit every filter, oldest first. A filter is a setting as [Spec.Set] takes it, "prune.rho=0.05" or
-// "name=first try", or "status=finished". A run fits a setting that its method, optimiser and schedule read with that value.
+// List opens all runs that fit every filter, oldest first. Filters are conditions such as "prune.rho<0.1", "name=first try" or
+// "status=finished", see [ParseFilter].
 func (s *Store) List(filters ...string) ([]*Run, error) {
 	ids, err := s.ids()
 	if err != nil {
 		return nil, err
 	}
-	type entry struct {
-		run  *Run
-		made time.Time
-	}
-	var found []entry
+	var all []*Run
+	made := map[*Run]time.Time{}
 	for _, id := range ids {
 		info, err := os.Stat(filepath.Join(s.Dir, id, specFile))
 		if errors.Is(err, fs.ErrNotExist) { // just being made, or removed
@@ -335,42 +331,28 @@ func (s *Store) List(filters ...string) ([]*Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		fits, err := r.fits(filters)
+		all, made[r] = append(all, r), info.ModTime()
+	}
+	slices.SortStableFunc(all, func(a, b *Run) int { return made[a].Compare(made[b]) })
+	keys := Keys(all...)
+	for _, text := range filters {
+		f, err := ParseFilter(text, keys)
 		if err != nil {
 			return nil, err
 		}
-		if fits {
-			found = append(found, entry{r, info.ModTime()})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b entry) int { return a.made.Compare(b.made) })
-	runs := make([]*Run, len(found))
-	for i, e := range found {
-		runs[i] = e.run
-	}
-	return runs, nil
-}
-
-func (r *Run) fits(filters []string) (bool, error) {
-	for _, filter := range filters {
-		if status, ok := strings.CutPrefix(filter, "status="); ok {
-			if r.Status() != Status(status) {
-				return false, nil
+		var fitting []*Run
+		for _, r := range all {
+			fits, err := f.Fits(r)
+			if err != nil {
+				return nil, err
 			}
-			continue
+			if fits {
+				fitting = append(fitting, r)
+			}
 		}
-		// The setting must be one that the run reads, and setting it must change nothing.
-		same := r.Spec.meaning()
-		same.Name, same.Notes, same.Data.Name, same.Data.Split = r.Spec.Name, r.Spec.Notes, r.Spec.Data.Name, r.Spec.Data.Split
-		before := same.TOML()
-		if err := same.Set(filter); err != nil {
-			return false, err
-		}
-		if !bytes.Equal(before, same.TOML()) {
-			return false, nil
-		}
+		all = fitting
 	}
-	return true, nil
+	return all, nil
 }
 
 // Remove deletes a run. It is an error wrapping [ErrBusy] while a process trains it.
@@ -379,46 +361,15 @@ func (s *Store) Remove(id string) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := s.lock(context.Background(), r.ID, false, nil)
+	claim, err := s.claim(context.Background(), r.ID, false, nil)
 	if err != nil {
 		return fmt.Errorf("removing run %s: %w", r.ID, err)
 	}
-	defer unlock()
+	defer claim.release()
 	// Renamed first, so that a removal cut short leaves no half run behind.
-	trash := filepath.Join(s.Dir, ".removed-"+r.ID)
+	trash := filepath.Join(s.Dir, removed+r.ID)
 	if err := errors.Join(os.RemoveAll(trash), os.Rename(r.Dir, trash), os.RemoveAll(trash)); err != nil {
 		return fmt.Errorf("removing run %s: %w", r.ID, err)
 	}
 	return nil
-}
-
-// Locks live beside the runs, so that removing a run never removes a lock that somebody waits for.
-func lockPath(storeDir, id string) string { return filepath.Join(storeDir, ".locks", id) }
-
-// lock makes this process the only one to write the run. The kernel releases it when the process ends, however it ends.
-// When another process holds it, lock calls busy and waits, or with wait false returns [ErrBusy].
-func (s *Store) lock(ctx context.Context, id string, wait bool, busy func()) (unlock func(), err error) {
-	path := lockPath(s.Dir, id)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	l := flock.New(path)
-	got, err := l.TryLock()
-	if err == nil && !got { // perhaps it was only [Run.Status] looking, which takes no time
-		time.Sleep(20 * time.Millisecond)
-		got, err = l.TryLock()
-	}
-	if err == nil && !got {
-		if !wait {
-			return nil, ErrBusy
-		}
-		if busy != nil {
-			busy()
-		}
-		got, err = l.TryLockContext(ctx, 200*time.Millisecond)
-	}
-	if err != nil || !got {
-		return nil, fmt.Errorf("waiting for the lock of run %s: %w", id, errors.Join(err, l.Close()))
-	}
-	return func() { _ = l.Close() }, nil // closing an open file only fails when it is closed already
 }

@@ -30,7 +30,7 @@ func TestStudent(t *testing.T) {
 	}
 }
 
-// The intervals are those of R's binom.test.
+// Where all blocks are won the lower end is 0.025^(1/n); the others are in tables of Clopper and Pearson's interval.
 func TestWins(t *testing.T) {
 	for _, c := range []struct {
 		a, b      []float64

@@ -53,11 +53,18 @@ func sameValues(n *node) bool {
 	return false
 }
 
+// MemoryError says that a training step would need more memory than [Config].MemoryLimit.
+type MemoryError struct{ Need, Limit int64 } // bytes; Need is an estimate from below
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("a training step would take at least %.1f GB, the limit is %.1f GB; "+
+		"lower train.batch, choose a smaller model, or set its option recompute where it has one", float64(e.Need)/1e9, float64(e.Limit)/1e9)
+}
+
 // refuse ends the building of a step that would need more memory than may be used; limit 0 is none.
 func refuse(loss *node, recompute bool, limit int64) {
 	if need := stepBytes(loss, recompute); limit > 0 && need > limit {
-		panic(fmt.Errorf("a training step would take at least %.1f GB, the limit is %.1f GB; "+
-			"lower train.batch, choose a smaller model, or set its option recompute where it has one", float64(need)/1e9, float64(limit)/1e9))
+		panic(error(&MemoryError{need, limit}))
 	}
 }
 

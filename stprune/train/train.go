@@ -400,6 +400,9 @@ func (t *Trainer) StepsDone() int { return t.state.Global }
 
 // brief drops the stack trace that GoMLX appends to its errors, and the names of functions it puts before ours.
 func brief(err error) error {
+	if refused := new(MemoryError); errors.As(err, &refused) {
+		return refused
+	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	if at := strings.LastIndex(first, "panicked: "); at >= 0 {
 		first = first[at+len("panicked: "):]
