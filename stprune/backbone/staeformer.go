@@ -26,10 +26,10 @@ import (
 //	         ff_dim 256 (feed_forward_dim), heads 4 (num_heads; they divide the sum of the five), layers 3 of each kind
 //	         (num_layers), dropout 0.1.
 //	         dow_index "calendar", or "zero" as ST-TTC has it: it feeds day/7, which the embedding's index truncates to 0.
-//	         attention "auto": the groups of tokens that attend to each other pass in chunks with 2 MB of scores (on CUDA 1 GB), or
-//	         one by one where a group has more; none are kept, as the backward pass computes them again. "single": always one by
-//	         one. "whole": all at once, and kept; slower, and needed only where a score is more than 88 above the mean of its row,
-//	         to which the others answer with NaN.
+//	         attention "whole": all scores at once, and kept. "chunked": the groups of tokens that attend to each other pass in
+//	         chunks with 2 MB of scores (on CUDA 1 GB), or one by one where a group has more; none are kept, as the backward pass
+//	         computes them again. "single": always one by one. The latter two are faster and take less memory, but a score more
+//	         than 88 above the mean of its row overflows, and the result is NaN: training on charged-ev/MEL meets that.
 //	         recompute false: true computes each block but for its attention twice instead of keeping its inner arrays for the
 //	         gradient
 type staeformer struct {
@@ -55,7 +55,7 @@ func newSTAEformer(c Config, o *options) Backbone {
 		dropout:   o.float("dropout", 0.1),
 		dowZero:   o.text("dow_index", "calendar", "zero") == "zero",
 		recompute: o.bool("recompute", false),
-		attention: o.text("attention", "auto", "single", "whole"),
+		attention: o.text("attention", "whole", "chunked", "single"),
 	}
 	switch {
 	case o.err != nil:

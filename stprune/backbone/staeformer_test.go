@@ -179,10 +179,11 @@ func TestSTAEformerVariants(t *testing.T) {
 	for _, options := range []map[string]any{
 		nil,
 		{"attention": "single"},
-		{"recompute": true},
+		{"attention": "chunked"},
+		{"recompute": true, "attention": "chunked"},
 		{"recompute": true, "attention": "single"},
 		{"recompute": true, "attention": "whole"},
-		{"embed_dim": 8, "tod_dim": 4, "dow_dim": 4, "adaptive_dim": 0}, // heads of 8 columns
+		{"attention": "chunked", "embed_dim": 8, "tod_dim": 4, "dow_dim": 4, "adaptive_dim": 0}, // heads of 8 columns
 	} {
 		forecast, gradient := forecast, gradient
 		if _, other := options["embed_dim"]; other {
