@@ -44,7 +44,8 @@ const (
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	// The first Ctrl-C or SIGTERM cancels the context: work finishes its step and saves. The second one ends the process at once.
+	// The first Ctrl-C or SIGTERM cancels the context: work finishes its step and saves. Ctrl-C after that ends the process at once;
+	// SIGTERM doesn't, since schedulers send it more than once.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -53,8 +54,11 @@ func run(args []string) int {
 		<-signals
 		fmt.Fprintln(os.Stderr, "stprune: finishing the step and saving; interrupt again to leave at once")
 		cancel()
-		<-signals
-		os.Exit(exitInterrupted)
+		for s := range signals {
+			if s == os.Interrupt {
+				os.Exit(exitInterrupted)
+			}
+		}
 	}()
 
 	var commands app
