@@ -51,7 +51,8 @@ func (e usageError) Unwrap() error { return e.error }
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	// The first Ctrl-C or SIGTERM cancels the context: work finishes its step and saves. The second one ends the process at once.
+	// The first Ctrl-C or SIGTERM cancels the context: work finishes its step and saves. Ctrl-C after that ends the process at once;
+	// SIGTERM doesn't, since schedulers send it more than once.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -60,8 +61,11 @@ func run(args []string) int {
 		<-signals
 		fmt.Fprintln(os.Stderr, "stprune: finishing the step and saving; interrupt again to leave at once")
 		cancel()
-		<-signals
-		os.Exit(exitInterrupted)
+		for s := range signals {
+			if s == os.Interrupt {
+				os.Exit(exitInterrupted)
+			}
+		}
 	}()
 
 	var commands app
