@@ -89,6 +89,10 @@ func (r *Report) Markdown() string {
 	say("## How to read it")
 	fmt.Fprintf(&out, "Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
 		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.\n\n", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)
+	if len(r.Primary) > 0 {
+		say("Tests of %s against controls are adjusted apart from those of the other methods: the comparison names what it is about.",
+			oneLine(strings.Join(r.Primary, ", ")))
+	}
 	fmt.Fprintf(&out, "- better, worse: adjusted p at most %g, interval without 0, and a difference of at least %s of the error\n", r.Alpha, percent(r.Floor))
 	fmt.Fprintf(&out, "- no difference: below %s of the error; the interval says how sure that is\n", percent(r.Floor))
 	fmt.Fprintf(&out, "- undecided: larger, and not proven\n- not enough seeds: with so few no difference can be proven\n\n")
