@@ -39,7 +39,7 @@ type Report struct {
 	Batch      int           `json:"batch"`
 	Unit       string        `json:"unit"`
 	Parameters int           `json:"parameters"`
-	Compile    time.Duration `json:"compile_ns"` // of the step's first call
+	Compile    time.Duration `json:"compile_ns"`    // of the step's first call
 	First      time.Duration `json:"first_step_ns"` // from Began to the end of the first step
 	Steps      int           `json:"steps"`
 	Median     time.Duration `json:"median_ns"` // from the end of a step to the end of the next, the host's work included
