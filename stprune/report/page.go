@@ -1,0 +1,474 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/stprune/workbench/figures"
+	"github.com/stprune/workbench/stprune/compare"
+	"github.com/stprune/workbench/stprune/run"
+	"github.com/stprune/workbench/stprune/stats"
+)
+
+// section is a part of the page, or below one of level 2 a part of that.
+type section struct {
+	Level     int // 2 or 3
+	ID, Title string
+	Blocks    []block
+}
+
+// block is one of its fields.
+type block struct {
+	Text    string
+	List    []string
+	Code    string
+	Table   *shownTable
+	Figures []*Figure
+}
+
+// shownTable is a table with the name of its files.
+type shownTable struct {
+	*figures.Table
+	Name string
+	IsID bool // the first cells are ids of runs, to which other tables lead
+}
+
+func (r *Report) section(level int, title string) *section {
+	r.sections = append(r.sections, section{Level: level, ID: slug(title), Title: title})
+	return &r.sections[len(r.sections)-1]
+}
+
+func (s *section) say(format string, args ...any) {
+	s.Blocks = append(s.Blocks, block{Text: fmt.Sprintf(format, args...)})
+}
+
+// show adds a table that has rows.
+func (b *builder) show(s *section, name string, t *figures.Table) {
+	if len(t.Rows) == 0 {
+		return
+	}
+	t.Caption, t.Note = tidy(t.Caption), tidy(t.Note)
+	b.l.Fail(t.Check())
+	b.Tables = append(b.Tables, Table{name, t.Caption})
+	s.Blocks = append(s.Blocks, block{Table: &shownTable{Table: t, Name: name}})
+}
+
+// draw adds the figures that could be drawn.
+func (s *section) draw(all ...*Figure) {
+	all = slices.DeleteFunc(all, func(f *Figure) bool { return f == nil })
+	if len(all) > 0 {
+		s.Blocks = append(s.Blocks, block{Figures: all})
+	}
+}
+
+// write lays out the report.
+func (b *builder) write() {
+	first := b.groups[slices.IndexFunc(b.groups, func(g *group) bool { return len(g.rows) > 0 })]
+	b.Report.intro()
+	if b.Comparison != nil {
+		b.verdicts(first)
+	}
+	b.whole(first)
+	for _, g := range b.groups {
+		if len(g.rows) > 0 {
+			b.part(g)
+		}
+	}
+	if b.Comparison != nil {
+		b.tests()
+		b.costs()
+	}
+	b.missingRuns()
+	b.provenance()
+	b.reproduce()
+	b.allRuns()
+	if b.Comparison != nil {
+		s := b.section(2, "How to read it")
+		first, terms, last := b.Comparison.Reading()
+		s.say("%s", first)
+		s.Blocks = append(s.Blocks, block{List: terms})
+		s.say("%s", last)
+	}
+}
+
+// intro is what stands above the first heading.
+func (r *Report) intro() {
+	s := r.section(1, r.Name)
+	if c := r.Comparison; c != nil {
+		for _, text := range c.Intro() {
+			s.say("%s", text)
+		}
+	} else {
+		var sets []string
+		for _, d := range r.Data {
+			sets = append(sets, d.Name)
+		}
+		s.say("A sweep of %s on %s. Test errors are those of the parameters of the best validation epoch: mean of all horizons.", plural(r.Runs, "run"), strings.Join(sets, ", "))
+	}
+	if r.Finished == r.Runs {
+		s.say("All %s are finished.", plural(r.Runs, "run"))
+	}
+}
+
+// Incomplete says in a sentence what is missing; empty when nothing is.
+func (r *Report) Incomplete() string {
+	if r.Finished == r.Runs {
+		return ""
+	}
+	return fmt.Sprintf("Incomplete: %s of %s are finished, and everything here is about these. %s study.toml trains the others, which are listed under Missing.",
+		count(r.Finished), plural(r.Runs, "run"), r.Command)
+}
+
+var controls = []compare.Role{compare.Full, compare.Random, compare.EqualSteps, compare.EqualVisits, compare.EqualSeconds}
+
+// verdicts compares the main method with its controls, at each retention.
+func (b *builder) verdicts(first *group) {
+	main := first.main()
+	if main == nil {
+		return
+	}
+	t := &figures.Table{
+		Caption: main.label + " against its controls: test MAE, paired by seed.",
+		Columns: []string{"control", "retention", "batches", "MAE", "the control's", "difference", "95 % interval", "p (Holm)", "verdict"},
+	}
+	for _, g := range b.groups {
+		errors := g.cells.ErrorTable() // a row a cell
+		mae := slices.Index(errors.Columns, "MAE")
+		for i, c := range g.cells.Cells {
+			if tidy(c.Label) != main.label {
+				continue
+			}
+			for _, a := range c.Against {
+				at := slices.IndexFunc(g.cells.Cells, func(c compare.Cell) bool { return c.Label == a.Label && slices.Contains(c.Roles, a.Role) })
+				control := g.cells.Cells[at]
+				interval := ""
+				if a.Interval != nil && a.Difference != 0 {
+					scale := 100 * a.Relative / a.Difference
+					interval = fmt.Sprintf("%+.2f to %+.2f %%", scale*a.Interval.Low, scale*a.Interval.High)
+				}
+				name := a.Role.InWords()
+				if a.Role != compare.Full && control.Method == "full" {
+					name += fmt.Sprintf(" (%s)", tidy(strings.TrimPrefix(a.Label, "full data, ")))
+				}
+				t.Rows = append(t.Rows, []string{name, percent(g.cells.Rho), g.policy, errors.Rows[i][mae], errors.Rows[at][mae],
+					fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
+				t.Runs = append(t.Runs, append(slices.Clone(control.Runs), c.Runs...))
+			}
+		}
+	}
+	if len(b.study.comparison.BatchPolicy) == 1 {
+		t = without(t, "batches")
+	}
+	s := b.section(2, "Verdicts")
+	b.show(s, "main", t)
+	s.say("Every method has its verdicts under its retention below, with the tests behind them under Tests in detail.")
+}
+
+// whole has the figures that are about all groups.
+func (b *builder) whole(first *group) {
+	s := b.section(2, "The study as a whole")
+	s.draw(b.lossComplexity(first))
+	var across []*Figure
+	if b.Comparison == nil {
+		for _, g := range b.groups {
+			across = append(across, b.ratios(g.suffixed("ratios"), []*group{g}), b.pareto(g.suffixed("pareto"), []*group{g}))
+		}
+	} else {
+		for _, policy := range b.study.comparison.BatchPolicy {
+			var of []*group
+			name := ""
+			for _, g := range b.groups {
+				if len(g.rows) > 0 && (len(b.study.comparison.BatchPolicy) == 1 || g.policy == policy) {
+					of = append(of, g)
+				}
+			}
+			if len(b.study.comparison.BatchPolicy) > 1 {
+				name = "-" + slug(policy)
+			}
+			if len(of) > 0 {
+				across = append(across, b.ratios("ratios"+name, of), b.pareto("pareto"+name, of))
+			}
+		}
+	}
+	s.draw(across...)
+	s.draw(b.kept(first)...)
+}
+
+// part is about one group.
+func (b *builder) part(g *group) {
+	s := b.section(2, g.title)
+	if g.cells != nil {
+		of := compare.Report{Groups: []compare.Group{*g.cells}}
+		t := of.VerdictTable()
+		t.Caption = g.title + ": what is proven of each method."
+		b.show(s, g.suffixed("verdicts"), without(t, "batches", "retention"))
+		b.show(s, g.suffixed("errors"), g.errorTable())
+	} else {
+		all, _ := runsOf(g.rows)
+		b.show(s, g.suffixed("errors"), b.l.Summary(all...))
+	}
+	s.draw(append(b.learning(g), b.horizons(g), b.ablation(g), b.grid(g), b.overhead(g))...)
+}
+
+// errorTable has errors beside what they cost.
+func (g *group) errorTable() *figures.Table {
+	t := g.cells.ErrorTable()
+	t.Columns = append(t.Columns, "visits", "seconds")
+	for i, c := range g.cells.Cells {
+		visits, seconds := "", ""
+		if len(c.Runs) > 0 {
+			visits, seconds = fmt.Sprintf("%.2f", c.FullEpochs), fmt.Sprintf("%.1f", c.Seconds.Total)
+		}
+		t.Rows[i] = append(t.Rows[i], visits, seconds)
+	}
+	t.Columns[0] = "trained by"
+	t.Caption = g.title + ": test errors, mean ± standard deviation over seeds, with the means of visits, in epochs of the full data, and seconds."
+	t.Note = about(g.rows)
+	return without(t)
+}
+
+// tests are all comparisons of pairs.
+func (b *builder) tests() {
+	b.section(2, "Tests in detail").say("Each method against the others (p adjusted over a row) and against its controls (p adjusted over a table). " +
+		"Equal visits and equal seconds are full data in fewer epochs, in batches of the size that the pruned epochs have, on the same learning-rate schedule over its own steps.")
+	for _, g := range b.groups {
+		s := b.section(3, g.title+": tests")
+		t := g.cells.PrunerTable()
+		t.Caption = "Each method against all others."
+		b.show(s, g.suffixed("methods"), without(t))
+		for _, role := range controls {
+			t := g.cells.AgainstTable(role)
+			t.Caption = "Against " + role.InWords() + "."
+			b.show(s, g.suffixed("against-"+string(role)), t)
+		}
+	}
+}
+
+func (b *builder) costs() {
+	b.section(2, "Costs in detail")
+	for _, g := range b.groups {
+		s := b.section(3, g.title+": costs")
+		t := g.cells.CostTable()
+		t.Columns[0], t.Caption = "trained by", "What a run took, means over seeds."
+		b.show(s, g.suffixed("costs"), t)
+		t = g.cells.SecondsTable()
+		t.Columns[0], t.Caption = "trained by", "Seconds of a run, means over seeds."
+		b.show(s, g.suffixed("seconds"), t)
+	}
+}
+
+func (b *builder) missingRuns() {
+	s := b.section(2, "Missing")
+	if b.Finished == b.Runs {
+		s.say("No run is missing.")
+	} else {
+		s.say("%s of %s are not finished. This trains them, and goes on where it was stopped:", count(b.Runs-b.Finished), plural(b.Runs, "run"))
+		s.Blocks = append(s.Blocks, block{Code: b.train()})
+	}
+	t := &figures.Table{Caption: "Without a result.", Columns: []string{"trained by", "where", "seeds", "why", "runs"}}
+	for _, m := range b.Missing {
+		t.Rows = append(t.Rows, []string{m.Label, m.Where, numbers(m.Seeds), m.Reason, strings.Join(m.IDs, " ")})
+	}
+	b.show(s, "missing", without(t))
+	if len(b.NotDrawn) > 0 {
+		s.say("Figures that these runs don't allow:")
+		var list []string
+		for _, n := range b.NotDrawn {
+			list = append(list, n.Title+": "+n.Reason)
+		}
+		s.Blocks = append(s.Blocks, block{List: list})
+	}
+}
+
+func (b *builder) provenance() {
+	s := b.section(2, "Data and environment")
+	b.show(s, "data", b.dataTable())
+	b.show(s, "environment", b.environmentTable())
+	s.say("The finished runs took %s in all. This report was written by stprune, revision %s, %s; environment.json lists which run was trained where.",
+		duration(b.Seconds), revision(b.Source.Revision, b.Source.Modified), b.Source.Go)
+}
+
+// train is the command that trains what is missing.
+func (b *builder) train() string {
+	line := b.Command + " study.toml"
+	if b.study.backend != "" {
+		line += " --backend " + quoted(tidy(b.study.backend))
+	}
+	return line
+}
+
+func (b *builder) reproduce() {
+	s := b.section(2, "To repeat it")
+	s.say("study.toml holds every setting, defaults included. With the data sets in the folder STPRUNE_DATA, under the names above, reproduce.sh runs:")
+	var lines []string
+	for _, d := range b.Data {
+		lines = append(lines, "stprune data verify "+quoted(d.Name))
+	}
+	again := strings.Replace(b.train(), b.Command, "stprune report", 1)
+	lines = append(lines, b.train(), again)
+	s.Blocks = append(s.Blocks, block{Code: strings.Join(lines, "\n")})
+	s.say("Runs have the ids that this report names where data, settings and backend are the same; what is in the store of runs (STPRUNE_RUNS) is not trained again.")
+	b.script = "#!/bin/sh\n# Trains the study and writes its report.\nset -eu\ncd \"$(dirname \"$0\")\"\n" + strings.Join(lines, "\n") + "\n"
+}
+
+// quoted is a word of a shell's line.
+func quoted(word string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9._:,=+-]+$`).MatchString(word) && word[0] != '-' {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// allRuns lists each run once.
+func (b *builder) allRuns() {
+	t := &figures.Table{
+		Caption: "All finished runs, each once. Retention of full data is that of the methods it was first asked for beside.",
+		Columns: []string{"run", "trained by", "where", "seed", "epochs", "best", "validation MAE", "MAE", "RMSE", "MAPE", "visits", "steps", "seconds"},
+	}
+	if b.Comparison == nil {
+		t.Caption = "All finished runs."
+	}
+	seen := map[string]bool{}
+	for _, g := range b.groups {
+		for _, r := range g.rows {
+			for i, one := range r.runs {
+				if seen[one.ID] {
+					continue
+				}
+				seen[one.ID] = true
+				t.Rows = append(t.Rows, runRow(one, r.results[i], r.label, g.title))
+			}
+		}
+	}
+	s := b.section(2, "Runs")
+	b.show(s, "runs", t)
+	s.Blocks[len(s.Blocks)-1].Table.IsID = true
+}
+
+func runRow(one *run.Run, result *run.Result, label, where string) []string {
+	mean := result.Test.Mean
+	return []string{one.ID, label, where, fmt.Sprint(one.Spec.Train.Seed), fmt.Sprint(result.Epochs), fmt.Sprint(result.BestEpoch), digits(result.Validation.Mean.MAE),
+		digits(mean.MAE), digits(mean.RMSE), fmt.Sprintf("%.3f %%", 100*mean.MAPE), fmt.Sprintf("%.3f", result.FullEpochs), fmt.Sprint(result.Steps), fmt.Sprintf("%.2f", result.Seconds.Total)}
+}
+
+func digits(x float64) string { return fmt.Sprintf("%.6g", x) }
+
+// html
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"kind":   kind,
+	"number": number,
+	"ids":    func(t *shownTable, row int) []string { return idsOf(t, row) },
+	"svg":    func(f *Figure) template.HTML { return template.HTML(inline(f.svg)) }, // our own drawing, whose texts are escaped
+	"lines":  func(s string) []string { return strings.Split(s, "\n") },
+	"join":   strings.Join,
+	"bold":   func(t *shownTable, i, j int) bool { return t.Bold != nil && t.Bold[i][j] },
+}).Parse(pageText))
+
+func idsOf(t *shownTable, row int) []string {
+	if t.Runs == nil {
+		return nil
+	}
+	return t.Runs[row]
+}
+
+// kind is the class of cells that are verdicts.
+func kind(cell string) string {
+	switch stats.Verdict(cell) {
+	case stats.Better:
+		return "better"
+	case stats.Worse:
+		return "worse"
+	case stats.NoDifference, stats.Undecided, stats.NotEnoughSeeds:
+		return "open"
+	}
+	return ""
+}
+
+var numeric = regexp.MustCompile(`^[+−-]?[0-9]`)
+
+// number tells whether a column holds numbers.
+func number(t *shownTable, column int) bool {
+	found := false
+	for _, row := range t.Rows {
+		if cell := row[column]; cell != "" {
+			if !numeric.MatchString(cell) || len(cell) > 30 {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
+// inline is an SVG as part of a page: without what precedes its element.
+func inline(svg []byte) []byte { return svg[max(0, bytes.Index(svg, []byte("<svg"))):] }
+
+// HTML is the report as one page that needs nothing else.
+func (r *Report) HTML() ([]byte, error) {
+	var out bytes.Buffer
+	err := page.Execute(&out, map[string]any{"Report": r, "Sections": r.sections})
+	return out.Bytes(), err
+}
+
+// marks have a meaning in Markdown. Pipes are left to tables.
+var marks = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;", "#", `\#`, "~", `\~`)
+
+// Markdown is the report as a code host shows it, with its figures beside it.
+func (r *Report) Markdown() []byte {
+	var out bytes.Buffer
+	say := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n\n", args...) }
+	for _, s := range r.sections {
+		say("%s %s", strings.Repeat("#", s.Level), marks.Replace(s.Title))
+		if text := r.Incomplete(); s.Level == 1 && text != "" {
+			say("**%s**", marks.Replace(text))
+		}
+		for _, b := range s.Blocks {
+			switch {
+			case b.Text != "":
+				say("%s", marks.Replace(b.Text))
+			case b.Code != "":
+				say("```\n%s\n```", b.Code)
+			case b.Table != nil:
+				say("*%s*", marks.Replace(b.Table.Caption))
+				say("%s", strings.TrimSpace(escaped(b.Table.Table).Markdown()))
+			}
+			for _, item := range b.List {
+				fmt.Fprintf(&out, "- %s\n", marks.Replace(item))
+			}
+			if len(b.List) > 0 {
+				fmt.Fprintln(&out)
+			}
+			for _, f := range b.Figures {
+				say("![%s](figures/%s.svg)", marks.Replace(f.Title), f.Name)
+				say("**%s.** %s ([PDF](figures/%s.pdf))", marks.Replace(f.Title), marks.Replace(f.Caption), f.Name)
+			}
+		}
+	}
+	return out.Bytes()
+}
+
+// escaped is a table whose cells are text in Markdown.
+func escaped(t *figures.Table) *figures.Table {
+	out := *t
+	out.Columns, out.Rows, out.Note = nil, nil, marks.Replace(t.Note)
+	for _, c := range t.Columns {
+		out.Columns = append(out.Columns, marks.Replace(c))
+	}
+	for _, row := range t.Rows {
+		var cells []string
+		for _, c := range row {
+			cells = append(cells, marks.Replace(c))
+		}
+		out.Rows = append(out.Rows, cells)
+	}
+	return &out
+}
