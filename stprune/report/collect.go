@@ -94,6 +94,7 @@ type row struct {
 // group is what is compared with each other: in a comparison rows of equal batches and retention, in a sweep those on equal data.
 type group struct {
 	title string
+	where string // in tables: retention, or data
 	slug  string // for names of files; empty when there is one group
 	rows  []*row // with finished runs
 
@@ -176,9 +177,10 @@ func (b *builder) comparison(o sweep.Options) error {
 	}
 	for i := range rep.Groups {
 		g := &rep.Groups[i]
-		out := &group{title: "Retention " + percent(g.Rho), slug: fmt.Sprintf("rho-%g", g.Rho), policy: g.BatchPolicy, cells: g}
+		out := &group{title: "Retention " + percent(g.Rho), where: percent(g.Rho), slug: fmt.Sprintf("rho-%g", g.Rho), policy: g.BatchPolicy, cells: g}
 		if len(b.study.comparison.BatchPolicy) > 1 {
-			out.title, out.slug = out.title+", "+policyName(g.BatchPolicy), slug(g.BatchPolicy)+"-"+out.slug
+			out.title, out.where = out.title+", "+policyName(g.BatchPolicy), out.where+", "+policyName(g.BatchPolicy)
+			out.slug = slug(g.BatchPolicy) + "-" + out.slug
 		}
 		for j := range g.Cells {
 			c := &g.Cells[j]
@@ -198,7 +200,11 @@ func (b *builder) comparison(o sweep.Options) error {
 		b.groups = append(b.groups, out)
 	}
 	for _, m := range rep.Missing {
-		b.missing(tidy(m.Label), "retention "+percent(m.Rho)+", "+policyName(m.BatchPolicy), m.Seed, m.ID, m.Reason)
+		where := "retention " + percent(m.Rho)
+		if len(b.study.comparison.BatchPolicy) > 1 {
+			where += ", " + policyName(m.BatchPolicy)
+		}
+		b.missing(tidy(m.Label), where, m.Seed, m.ID, m.Reason)
 	}
 	b.Comparison = rep
 	return nil
@@ -214,15 +220,23 @@ func policyName(policy string) string {
 	return policy // "batch 32"
 }
 
-// missing notes a run without a result, or a whole row.
+// missing notes a run without a result, once, or without an id a row that has no runs, with all places where it hasn't.
 func (b *builder) missing(label, where string, seed uint64, id, reason string) {
-	at := slices.IndexFunc(b.Missing, func(m Missing) bool { return m.Label == label && m.Where == where && m.Reason == reason })
+	if id == "" {
+		at := slices.IndexFunc(b.Missing, func(m Missing) bool { return m.Label == label && m.Reason == reason && len(m.IDs) == 0 })
+		if at >= 0 {
+			b.Missing[at].Where += "; " + where
+			return
+		}
+	} else if slices.ContainsFunc(b.Missing, func(m Missing) bool { return slices.Contains(m.IDs, id) }) {
+		return
+	}
+	at := slices.IndexFunc(b.Missing, func(m Missing) bool { return id != "" && m.Label == label && m.Where == where && m.Reason == reason })
 	if at < 0 {
 		at = len(b.Missing)
 		b.Missing = append(b.Missing, Missing{Label: label, Where: where, Seeds: []uint64{}, IDs: []string{}, Reason: reason})
 	}
-	m := &b.Missing[at]
-	if id != "" {
+	if m := &b.Missing[at]; id != "" {
 		m.Seeds, m.IDs = append(m.Seeds, seed), append(m.IDs, id)
 	}
 }
@@ -259,10 +273,10 @@ func (b *builder) sweep(o sweep.Options) error {
 		}
 		b.Finished++
 		b.Seconds += result.Seconds.Total
-		at := slices.IndexFunc(b.groups, func(g *group) bool { return g.title == data })
+		at := slices.IndexFunc(b.groups, func(g *group) bool { return g.where == data })
 		if at < 0 {
 			at = len(b.groups)
-			b.groups = append(b.groups, &group{title: data, slug: slug(data)})
+			b.groups = append(b.groups, &group{title: "Results on " + data, where: data, slug: slug(data)})
 		}
 		key := data + meaning(spec, nil)
 		r := byKey[key]
@@ -292,7 +306,13 @@ func meaning(s run.Spec, change func(s *run.Spec)) string {
 // unseeded is a run's name in a sweep without its seed.
 func unseeded(name string, s run.Spec) string {
 	seed := fmt.Sprintf("seed %d", s.Train.Seed)
-	return cmp.Or(strings.TrimSuffix(strings.TrimSuffix(name, seed), ", "), s.Prune.Method)
+	parts := strings.Split(strings.TrimSuffix(strings.TrimSuffix(name, seed), ", "), ", ")
+	if s.Prune.Method == "full" { // which has no ratio
+		parts = slices.DeleteFunc(parts, func(part string) bool {
+			return strings.HasPrefix(part, "rho ") || strings.HasPrefix(part, "prune.rho ")
+		})
+	}
+	return cmp.Or(strings.Join(parts, ", "), s.Prune.Method)
 }
 
 // main is the row of a group that its figures are about: ST-Prune, else the first method.
@@ -314,6 +334,14 @@ func (g *group) main() *row {
 }
 
 func (r *row) is(role compare.Role) bool { return slices.Contains(r.roles, role) }
+
+// at is a row's name with its retention.
+func (r *row) at() string {
+	if r.full() || r.roles == nil { // a sweep's names tell
+		return r.label
+	}
+	return r.label + ", " + percent(r.rho)
+}
 
 func (r *row) full() bool { return r.method == "full" }
 
@@ -391,7 +419,7 @@ func (g *group) few() []*row {
 			return 0
 		case r == g.reference(), r.is(compare.EqualVisits), r == g.random():
 			return 1
-		case r.is(compare.EqualSeconds):
+		case r.is(compare.EqualSeconds), r.roles == nil && main != nil && r.rho == main.rho:
 			return 2
 		}
 		return 3

@@ -59,7 +59,11 @@ func about(rows []*row) string {
 	if len(rows) > 1 {
 		text += fmt.Sprintf(": %d ways of training, %s each", len(rows), strings.Replace(plural(slices.Max(each), "seed"), count(slices.Max(each)), between(each), 1))
 	}
-	return fmt.Sprintf("%s (seed %s). Budget: %s epochs, %s optimiser steps.", text, numbers(seeds), between(epochs), between(steps))
+	seed := "seed"
+	if len(seeds) > 1 {
+		seed = "seeds"
+	}
+	return fmt.Sprintf("%s (%s %s). Budget: %s epochs, %s optimiser steps.", text, seed, numbers(seeds), between(epochs), between(steps))
 }
 
 // bands says what the bands of a figure are, when it has some.
@@ -204,12 +208,7 @@ func (b *builder) lossComplexity(g *group) *Figure {
 	one := firsts(rows)
 	f := b.figure(g.suffixed("loss-complexity"), "Loss–complexity curves", "Mean training loss of windows in classes of their complexity, at stages of training; bands from the first to the third quartile. "+
 		"All panels have the classes of the first one's end.", one, func() *figures.Figure {
-		return b.l.LossComplexity(named(one, func(r *row) string {
-			if r.full() {
-				return r.label
-			}
-			return fmt.Sprintf("%s, %s", r.label, percent(r.rho))
-		})...)
+		return b.l.LossComplexity(named(one, (*row).at)...)
 	})
 	if f != nil {
 		f.Wide = len(one) > 1
@@ -234,7 +233,7 @@ func (b *builder) kept(g *group) (all []*Figure) {
 		return nil
 	}
 	one := firsts([]*row{main})
-	who := fmt.Sprintf("%s at %s", main.label, percent(main.rho))
+	who := main.at()
 	week := b.figure(g.suffixed("kept-week"), "Kept hours of the week", fmt.Sprintf("Share kept of the training windows that start in an hour of the week, mean over the pruned epochs, by %s.", who), one,
 		func() *figures.Figure { return b.l.KeptWeek(one[0].runs[0]) })
 	calendar := b.figure(g.suffixed("kept-calendar"), "Kept calendar", fmt.Sprintf("Share of the pruned epochs that kept the training window starting at a day and time, by %s.", who), one,
@@ -242,7 +241,9 @@ func (b *builder) kept(g *group) (all []*Figure) {
 	if calendar != nil {
 		calendar.Wide = true
 	}
-	return append(all, week, calendar)
+	scores := b.figure(g.suffixed("scores"), "Complexity", fmt.Sprintf("How the complexity of the training windows is spread in each epoch, each as measured when it was last visited, by %s.", who), one,
+		func() *figures.Figure { return b.l.Scores(one[0].runs[0]).Column() })
+	return append(all, week, scores, calendar)
 }
 
 // line is rows that differ in their retention ratio, lowest first.
@@ -385,6 +386,7 @@ func (b *builder) ratios(name string, groups []*group) *Figure {
 		return nil
 	}
 	shown := fewLines(all, most-1)
+	of := ofMany(shown, all)
 	caption := "Test MAE against the retention ratio."
 	if full != nil {
 		caption += " Dashed across: full data."
@@ -400,7 +402,7 @@ func (b *builder) ratios(name string, groups []*group) *Figure {
 	if full != nil {
 		rows = append(rows, full.rows[0])
 	}
-	return b.figure(name, "Error against retention", caption+ofMany(shown, all)+bands(rows), rows, func() *figures.Figure {
+	return b.figure(name, "Error against retention", caption+of+bands(rows), rows, func() *figures.Figure {
 		var curves []figures.Ratios
 		for _, l := range shown {
 			c := figures.Ratios{Label: l.label}

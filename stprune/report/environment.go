@@ -127,7 +127,7 @@ func (b *builder) data(name string, s run.Spec) error {
 }
 
 func (b *builder) dataTable() *figures.Table {
-	t := &figures.Table{Caption: "Data sets.", Columns: []string{"data set", "nodes", "steps", "of", "from", "to", "missing", "unit", "training windows", "validation", "test", "licence", "source", "SHA-256 of its content"}}
+	t := &figures.Table{Caption: "Data sets.", Columns: []string{"data set", "nodes", "steps", "step", "from", "to", "missing", "unit", "training windows", "validation", "test", "licence", "source", "SHA-256 of its content"}}
 	for _, d := range b.Data {
 		t.Rows = append(t.Rows, []string{d.Name, count(d.Nodes), count(d.Steps), strings.TrimSuffix(d.Step, "0s"), d.From, d.To, fmt.Sprintf("%.2f %%", 100*d.Missing), d.Unit,
 			count(d.Train), count(d.Val), count(d.Test), d.Licence, d.Source, d.Hash})

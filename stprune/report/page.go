@@ -70,8 +70,8 @@ func (s *section) draw(all ...*Figure) {
 func (b *builder) write() {
 	first := b.groups[slices.IndexFunc(b.groups, func(g *group) bool { return len(g.rows) > 0 })]
 	b.Report.intro()
-	if b.Comparison != nil {
-		b.verdicts(first)
+	if main := first.main(); main != nil && b.Comparison != nil {
+		b.verdicts(main)
 	}
 	b.whole(first)
 	for _, g := range b.groups {
@@ -100,7 +100,7 @@ func (b *builder) write() {
 func (r *Report) intro() {
 	s := r.section(1, r.Name)
 	if c := r.Comparison; c != nil {
-		for _, text := range c.Intro() {
+		for _, text := range c.Intro()[:len(c.Intro())-len(c.Notes)] { // notes are beside the verdicts
 			s.say("%s", text)
 		}
 	} else {
@@ -127,13 +127,10 @@ func (r *Report) Incomplete() string {
 var controls = []compare.Role{compare.Full, compare.Random, compare.EqualSteps, compare.EqualVisits, compare.EqualSeconds}
 
 // verdicts compares the main method with its controls, at each retention.
-func (b *builder) verdicts(first *group) {
-	main := first.main()
-	if main == nil {
-		return
-	}
+func (b *builder) verdicts(main *row) {
+	s := b.section(2, "Verdicts")
 	t := &figures.Table{
-		Caption: main.label + " against its controls: test MAE, paired by seed.",
+		Caption: main.label + " against its controls: test MAE, paired by seed. Equal steps, visits and seconds are full data in fewer epochs, which make as many.",
 		Columns: []string{"control", "retention", "batches", "MAE", "the control's", "difference", "95 % interval", "p (Holm)", "verdict"},
 	}
 	for _, g := range b.groups {
@@ -151,9 +148,9 @@ func (b *builder) verdicts(first *group) {
 					scale := 100 * a.Relative / a.Difference
 					interval = fmt.Sprintf("%+.2f to %+.2f %%", scale*a.Interval.Low, scale*a.Interval.High)
 				}
-				name := a.Role.InWords()
-				if a.Role != compare.Full && control.Method == "full" {
-					name += fmt.Sprintf(" (%s)", tidy(strings.TrimPrefix(a.Label, "full data, ")))
+				name := strings.ReplaceAll(string(a.Role), "-", " ")
+				if label := tidy(a.Label); label != name {
+					name += ": " + strings.TrimPrefix(label, "full data, ")
 				}
 				t.Rows = append(t.Rows, []string{name, percent(g.cells.Rho), g.policy, errors.Rows[i][mae], errors.Rows[at][mae],
 					fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
@@ -164,8 +161,8 @@ func (b *builder) verdicts(first *group) {
 	if len(b.study.comparison.BatchPolicy) == 1 {
 		t = without(t, "batches")
 	}
-	s := b.section(2, "Verdicts")
 	b.show(s, "main", t)
+	s.Blocks = append(s.Blocks, block{List: b.Comparison.Notes})
 	s.say("Every method has its verdicts under its retention below, with the tests behind them under Tests in detail.")
 }
 
@@ -327,7 +324,7 @@ func quoted(word string) string {
 // allRuns lists each run once.
 func (b *builder) allRuns() {
 	t := &figures.Table{
-		Caption: "All finished runs, each once. Retention of full data is that of the methods it was first asked for beside.",
+		Caption: "All finished runs, each once, under the first retention that they were asked for.",
 		Columns: []string{"run", "trained by", "where", "seed", "epochs", "best", "validation MAE", "MAE", "RMSE", "MAPE", "visits", "steps", "seconds"},
 	}
 	if b.Comparison == nil {
@@ -341,7 +338,7 @@ func (b *builder) allRuns() {
 					continue
 				}
 				seen[one.ID] = true
-				t.Rows = append(t.Rows, runRow(one, r.results[i], r.label, g.title))
+				t.Rows = append(t.Rows, runRow(one, r.results[i], r.label, g.where))
 			}
 		}
 	}
@@ -368,8 +365,8 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"number": number,
 	"ids":    func(t *shownTable, row int) []string { return idsOf(t, row) },
 	"svg":    func(f *Figure) template.HTML { return template.HTML(inline(f.svg)) }, // our own drawing, whose texts are escaped
-	"lines":  func(s string) []string { return strings.Split(s, "\n") },
 	"join":   strings.Join,
+	"plural": plural,
 	"bold":   func(t *shownTable, i, j int) bool { return t.Bold != nil && t.Bold[i][j] },
 }).Parse(pageText))
 
@@ -451,6 +448,10 @@ func (r *Report) Markdown() []byte {
 				say("![%s](figures/%s.svg)", marks.Replace(f.Title), f.Name)
 				say("**%s.** %s ([PDF](figures/%s.pdf))", marks.Replace(f.Title), marks.Replace(f.Caption), f.Name)
 			}
+		}
+		if s.Level == 1 {
+			say("[index.html](index.html) is this report as one page. The runs behind a row of a table are named in a comment after its first cell, and in the " +
+				"table's file in [tables](tables); those behind a figure in [report.json](report.json), which has all numbers.")
 		}
 	}
 	return out.Bytes()
