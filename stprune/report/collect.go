@@ -276,7 +276,7 @@ func (b *builder) sweep(o sweep.Options) error {
 		at := slices.IndexFunc(b.groups, func(g *group) bool { return g.where == data })
 		if at < 0 {
 			at = len(b.groups)
-			b.groups = append(b.groups, &group{title: "Results on " + data, where: data, slug: slug(data)})
+			b.groups = append(b.groups, &group{title: "Results on " + data, where: data, slug: fmt.Sprintf("%d-%s", at+1, slug(data))})
 		}
 		key := data + meaning(spec, nil)
 		r := byKey[key]

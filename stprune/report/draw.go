@@ -25,7 +25,7 @@ func (b *builder) figure(name, title, caption string, rows []*row, draw func() *
 		b.l.Fail(err)
 	})
 	if err != nil {
-		b.notDrawn(title, err.Error())
+		b.notDrawn(fmt.Sprintf("%s (%s)", title, name), err.Error())
 		return nil
 	}
 	all, _ := runsOf(rows)
@@ -378,15 +378,15 @@ func (b *builder) estimate(r *row, of func(*run.Result) float64) figures.Estimat
 func testMAE(r *run.Result) float64 { return r.Test.Mean.MAE }
 
 // ratios draws errors against the retention ratio.
-func (b *builder) ratios(name string, groups []*group) *Figure {
+func (b *builder) ratios(name, of string, groups []*group) *Figure {
 	all, full, visits := lines(groups)
 	all = slices.DeleteFunc(all, func(l *line) bool { return l == full || l.rows[0].full() || len(l.rows) < 2 })
 	if len(all) == 0 {
-		b.notDrawn("Error against retention", "no method has runs at two retention ratios")
+		b.notDrawn("Error against retention"+of, "no method has runs at two retention ratios")
 		return nil
 	}
 	shown := fewLines(all, most-1)
-	of := ofMany(shown, all)
+	many := ofMany(shown, all)
 	caption := "Test MAE against the retention ratio."
 	if full != nil {
 		caption += " Dashed across: full data."
@@ -402,7 +402,7 @@ func (b *builder) ratios(name string, groups []*group) *Figure {
 	if full != nil {
 		rows = append(rows, full.rows[0])
 	}
-	return b.figure(name, "Error against retention", caption+of+bands(rows), rows, func() *figures.Figure {
+	return b.figure(name, "Error against retention"+of, caption+many+bands(rows), rows, func() *figures.Figure {
 		var curves []figures.Ratios
 		for _, l := range shown {
 			c := figures.Ratios{Label: l.label}
@@ -423,7 +423,7 @@ func (b *builder) ratios(name string, groups []*group) *Figure {
 }
 
 // pareto draws errors against seconds.
-func (b *builder) pareto(name string, groups []*group) *Figure {
+func (b *builder) pareto(name, of string, groups []*group) *Figure {
 	all, _, _ := lines(groups)
 	shown := fewLines(all, most)
 	var rows []*row
@@ -433,7 +433,7 @@ func (b *builder) pareto(name string, groups []*group) *Figure {
 	if len(rows) < 2 {
 		return nil
 	}
-	return b.figure(name, "Seconds and error", "Test MAE against the seconds of a run, with compiling and evaluation, and the Pareto front of the means."+ofMany(shown, all)+bands(rows), rows, func() *figures.Figure {
+	return b.figure(name, "Seconds and error"+of, "Test MAE against the seconds of a run, with compiling and evaluation, and the Pareto front of the means."+ofMany(shown, all)+bands(rows), rows, func() *figures.Figure {
 		var points []figures.Cost
 		for _, l := range shown {
 			for _, r := range l.rows {

@@ -39,7 +39,11 @@ type shownTable struct {
 }
 
 func (r *Report) section(level int, title string) *section {
-	r.sections = append(r.sections, section{Level: level, ID: slug(title), Title: title})
+	s := section{Level: level, ID: "part-" + slug(title), Title: title}
+	if slices.ContainsFunc(r.sections, func(have section) bool { return have.ID == s.ID }) {
+		s.ID += fmt.Sprint("-", len(r.sections)) // titles may differ in other letters
+	}
+	r.sections = append(r.sections, s)
 	return &r.sections[len(r.sections)-1]
 }
 
@@ -73,7 +77,9 @@ func (b *builder) write() {
 	if main := first.main(); main != nil && b.Comparison != nil {
 		b.verdicts(main)
 	}
-	b.whole(first)
+	if b.Comparison != nil {
+		b.whole(first)
+	}
 	for _, g := range b.groups {
 		if len(g.rows) > 0 {
 			b.part(g)
@@ -93,6 +99,13 @@ func (b *builder) write() {
 		s.say("%s", first)
 		s.Blocks = append(s.Blocks, block{List: terms})
 		s.say("%s", last)
+	}
+	// Without the parts for which these runs have nothing.
+	for i, s := range slices.Backward(b.sections) {
+		over := s.Level == 2 && i+1 < len(b.sections) && b.sections[i+1].Level == 3
+		if len(s.Blocks) == 0 && !over {
+			b.sections = slices.Delete(b.sections, i, i+1)
+		}
 	}
 }
 
@@ -148,9 +161,9 @@ func (b *builder) verdicts(main *row) {
 					scale := 100 * a.Relative / a.Difference
 					interval = fmt.Sprintf("%+.2f to %+.2f %%", scale*a.Interval.Low, scale*a.Interval.High)
 				}
-				name := strings.ReplaceAll(string(a.Role), "-", " ")
-				if label := tidy(a.Label); label != name {
-					name += ": " + strings.TrimPrefix(label, "full data, ")
+				name := tidy(a.Label)
+				if a.Role != compare.Full && a.Role != compare.Random {
+					name = strings.ReplaceAll(string(a.Role), "-", " ") + ": " + strings.TrimPrefix(name, "full data, ")
 				}
 				t.Rows = append(t.Rows, []string{name, percent(g.cells.Rho), g.policy, errors.Rows[i][mae], errors.Rows[at][mae],
 					fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
@@ -166,30 +179,24 @@ func (b *builder) verdicts(main *row) {
 	s.say("Every method has its verdicts under its retention below, with the tests behind them under Tests in detail.")
 }
 
-// whole has the figures that are about all groups.
+// whole has the figures that are about all groups of a comparison.
 func (b *builder) whole(first *group) {
 	s := b.section(2, "The study as a whole")
 	s.draw(b.lossComplexity(first))
 	var across []*Figure
-	if b.Comparison == nil {
+	for _, policy := range b.study.comparison.BatchPolicy {
+		var of []*group
 		for _, g := range b.groups {
-			across = append(across, b.ratios(g.suffixed("ratios"), []*group{g}), b.pareto(g.suffixed("pareto"), []*group{g}))
+			if len(g.rows) > 0 && (len(b.study.comparison.BatchPolicy) == 1 || g.policy == policy) {
+				of = append(of, g)
+			}
 		}
-	} else {
-		for _, policy := range b.study.comparison.BatchPolicy {
-			var of []*group
-			name := ""
-			for _, g := range b.groups {
-				if len(g.rows) > 0 && (len(b.study.comparison.BatchPolicy) == 1 || g.policy == policy) {
-					of = append(of, g)
-				}
-			}
-			if len(b.study.comparison.BatchPolicy) > 1 {
-				name = "-" + slug(policy)
-			}
-			if len(of) > 0 {
-				across = append(across, b.ratios("ratios"+name, of), b.pareto("pareto"+name, of))
-			}
+		name, title := "", ""
+		if len(b.study.comparison.BatchPolicy) > 1 {
+			name, title = "-"+slug(policy), ", "+policyName(policy)
+		}
+		if len(of) > 0 {
+			across = append(across, b.ratios("ratios"+name, title, of), b.pareto("pareto"+name, title, of))
 		}
 	}
 	s.draw(across...)
@@ -208,8 +215,13 @@ func (b *builder) part(g *group) {
 	} else {
 		all, _ := runsOf(g.rows)
 		b.show(s, g.suffixed("errors"), b.l.Summary(all...))
+		s.draw(b.lossComplexity(g))
+		s.draw(b.ratios(g.suffixed("ratios"), "", []*group{g}), b.pareto(g.suffixed("pareto"), "", []*group{g}))
 	}
 	s.draw(append(b.learning(g), b.horizons(g), b.ablation(g), b.grid(g), b.overhead(g))...)
+	if g.cells == nil {
+		s.draw(b.kept(g)...)
+	}
 }
 
 // errorTable has errors beside what they cost.

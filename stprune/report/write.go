@@ -58,7 +58,7 @@ func (r *Report) fill(dir string) error {
 		return err
 	}
 	files := map[string][]byte{"index.html": html, "README.md": r.Markdown(), "study.toml": r.study}
-	for name, v := range map[string]any{index: r, "environment.json": map[string]any{"report": r.Source, "data": r.Data, "runs": r.Environments}} {
+	for name, v := range map[string]any{index: r, "environment.json": map[string]any{"report": r.Source, "data": r.Data, "environments": r.Environments}} {
 		text, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			return err
