@@ -175,7 +175,12 @@ func (b *builder) verdicts(main *row) {
 		t = without(t, "batches")
 	}
 	b.show(s, "main", t)
-	s.Blocks = append(s.Blocks, block{List: b.Comparison.Notes})
+	if len(b.Comparison.Notes) > 0 {
+		s.Blocks = append(s.Blocks, block{List: b.Comparison.Notes})
+	}
+	if len(t.Rows) == 0 {
+		return
+	}
 	s.say("Every method has its verdicts under its retention below, with the tests behind them under Tests in detail.")
 }
 
@@ -243,6 +248,11 @@ func (g *group) errorTable() *figures.Table {
 
 // tests are all comparisons of pairs.
 func (b *builder) tests() {
+	if !slices.ContainsFunc(b.groups, func(g *group) bool {
+		return len(g.cells.Pruners) > 0 || slices.ContainsFunc(g.cells.Cells, func(c compare.Cell) bool { return len(c.Against) > 0 })
+	}) {
+		return
+	}
 	b.section(2, "Tests in detail").say("Each method against the others (p adjusted over a row) and against its controls (p adjusted over a table). " +
 		"Equal visits and equal seconds are full data in fewer epochs, in batches of the size that the pruned epochs have, on the same learning-rate schedule over its own steps.")
 	for _, g := range b.groups {
