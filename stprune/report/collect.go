@@ -26,7 +26,7 @@ type Options struct {
 // Report is what a study has found so far. As JSON it is the folder's report.json.
 type Report struct {
 	Name     string    `json:"name"`
-	Command  string    `json:"command"` // which trains the study, of the folder's study.toml
+	Command  string    `json:"command"` // that trains the folder's study
 	Runs     int       `json:"runs"`    // of the study, as far as they are known
 	Finished int       `json:"finished"`
 	Seconds  float64   `json:"seconds"` // of all finished runs
@@ -113,7 +113,7 @@ type builder struct {
 
 // Collect makes the report of a study from what the store has. It is an error when no run of it is finished.
 func Collect(ctx context.Context, study Study, o Options) (*Report, error) {
-	r := &Report{Name: study.Name, Command: "stprune " + study.kind(), Missing: []Missing{}, Figures: []*Figure{}, NotDrawn: []NotDrawn{}, Tables: []Table{}, Source: source()}
+	r := &Report{Name: study.Name, Command: study.command(study.training()), Missing: []Missing{}, Figures: []*Figure{}, NotDrawn: []NotDrawn{}, Tables: []Table{}, Source: source()}
 	err := lab.With(ctx, func(l *lab.Lab) {
 		if o.Store != nil {
 			l.Store = o.Store
@@ -131,7 +131,7 @@ func Collect(ctx context.Context, study Study, o Options) (*Report, error) {
 		}
 		l.Fail(err)
 		if r.Finished == 0 {
-			l.Fail(fmt.Errorf("report: none of the %d runs of this study is finished in %s; `%s` with its file trains them", r.Runs, l.Store.Dir, r.Command))
+			l.Fail(fmt.Errorf("report: none of the %d runs of this study is finished in %s; `stprune %s` with its file trains them", r.Runs, l.Store.Dir, study.training()))
 		}
 		r.study, err = tidyTOML(study.toml)
 		l.Fail(err)
@@ -361,17 +361,17 @@ func (r *row) ids() (all []string) {
 }
 
 // runsOf are all different runs of rows.
-func runsOf(rows []*row) (all []*run.Run, results []*run.Result) {
+func runsOf(rows []*row) (all []*run.Run) {
 	seen := map[string]bool{}
 	for _, r := range rows {
-		for i, one := range r.runs {
+		for _, one := range r.runs {
 			if !seen[one.ID] {
 				seen[one.ID] = true
-				all, results = append(all, one), append(results, r.results[i])
+				all = append(all, one)
 			}
 		}
 	}
-	return all, results
+	return all
 }
 
 // reference is the group's full data with the other settings of its main row.

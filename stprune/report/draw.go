@@ -28,8 +28,7 @@ func (b *builder) figure(name, title, caption string, rows []*row, draw func() *
 		b.notDrawn(fmt.Sprintf("%s (%s)", title, name), err.Error())
 		return nil
 	}
-	all, _ := runsOf(rows)
-	for _, r := range all {
+	for _, r := range runsOf(rows) {
 		f.Runs = append(f.Runs, r.ID)
 	}
 	b.Figures = append(b.Figures, f)
@@ -42,28 +41,23 @@ func (b *builder) notDrawn(title, reason string) {
 
 // about says how many runs there are, under which seeds, and how long they were trained.
 func about(rows []*row) string {
-	all, results := runsOf(rows)
 	var seeds []uint64
 	var each, epochs, steps []int
-	for i, r := range all {
-		if !slices.Contains(seeds, r.Spec.Train.Seed) {
-			seeds = append(seeds, r.Spec.Train.Seed)
+	for i, r := range rows {
+		for k, one := range r.runs {
+			seeds, epochs, steps = append(seeds, one.Spec.Train.Seed), append(epochs, r.results[k].Epochs), append(steps, r.results[k].Steps)
 		}
-		epochs, steps = append(epochs, results[i].Epochs), append(steps, results[i].Steps)
-	}
-	for _, r := range rows {
-		each = append(each, len(r.runs))
+		if !slices.ContainsFunc(rows[:i], func(o *row) bool { return slices.Equal(o.ids(), r.ids()) }) {
+			each = append(each, len(r.runs))
+		}
 	}
 	slices.Sort(seeds)
-	text := fmt.Sprintf("n = %s", plural(len(all), "run"))
-	if len(rows) > 1 {
-		text += fmt.Sprintf(": %d ways of training, %s each", len(rows), strings.Replace(plural(slices.Max(each), "seed"), count(slices.Max(each)), between(each), 1))
+	seeds = slices.Compact(seeds)
+	text := "n = " + counted("run", len(runsOf(rows)))
+	if len(each) > 1 {
+		text += fmt.Sprintf(": %s of training, %s each", counted("way", len(each)), counted("seed", each...))
 	}
-	seed := "seed"
-	if len(seeds) > 1 {
-		seed = "seeds"
-	}
-	return fmt.Sprintf("%s (%s %s). Budget: %s epochs, %s optimiser steps.", text, seed, numbers(seeds), between(epochs), between(steps))
+	return fmt.Sprintf("%s (%s). Budget: %s, %s.", text, numbers(seeds), counted("epoch", epochs...), counted("optimiser step", steps...))
 }
 
 // bands says what the bands of a figure are, when it has some.
@@ -82,21 +76,12 @@ func (g *group) shown(rows []*row) string {
 	if g.cells == nil {
 		return fmt.Sprintf(" Of %d ways of training those with the smallest errors, beside full data and random.", len(g.rows))
 	}
-	return fmt.Sprintf(" Of %d ways of training the controls, %s, and those with the smallest errors.", len(g.rows), g.main().label)
-}
-
-func named(rows []*row, name func(r *row) string) (all []*run.Run) {
-	for _, r := range rows {
-		for _, one := range r.runs {
-			called := *one
-			called.Spec.Name = name(r)
-			all = append(all, &called)
-		}
+	name := ""
+	if main := g.main(); main != nil {
+		name = ", " + main.label
 	}
-	return all
+	return fmt.Sprintf(" Of %d ways of training the controls%s, and those with the smallest errors.", len(g.rows), name)
 }
-
-func label(r *row) string { return r.label }
 
 // suffixed is a figure's name in a group.
 func (g *group) suffixed(name string) string { return strings.TrimSuffix(name+"-"+g.slug, "-") }
@@ -129,7 +114,7 @@ func (b *builder) learning(g *group) (all []*Figure) {
 		{figures.Seconds, "learning-seconds", "Learning curves against seconds", "The same against seconds, with compiling and evaluation."},
 	} {
 		all = append(all, b.figure(g.suffixed(kind.name), kind.title, kind.caption+g.shown(rows)+bands(rows), rows, func() *figures.Figure {
-			return b.l.LearningCurvesBy(kind.axis, named(rows, label)...).Column()
+			return b.l.LearningCurvesBy(kind.axis, runsOf(rows)...).Column()
 		}))
 	}
 	return all
@@ -138,7 +123,7 @@ func (b *builder) learning(g *group) (all []*Figure) {
 func (b *builder) horizons(g *group) *Figure {
 	rows := g.few()
 	return b.figure(g.suffixed("horizons"), "Error by horizon", "Test MAE by forecast horizon."+g.shown(rows)+bands(rows), rows, func() *figures.Figure {
-		return b.l.HorizonErrors(named(rows, label)...)
+		return b.l.HorizonErrors(runsOf(rows)...)
 	})
 }
 
@@ -149,7 +134,7 @@ func (b *builder) ablation(g *group) *Figure {
 	}
 	return b.figure(g.suffixed("ablation"), "Ablation", fmt.Sprintf("How far each change of its settings changes the test MAE of %s, paired by seed, with the 95 %% bootstrap interval. "+
 		"Coloured where the change is proven (sign-flip test, Holm's p at most %g, at least %s). Right: the errors.", rows[0].label, stats.Alpha, percent(stats.Floor)), rows,
-		func() *figures.Figure { return b.l.Ablation(named(rows, label)...) })
+		func() *figures.Figure { return b.l.Ablation(runsOf(rows)...) })
 }
 
 func (b *builder) overhead(g *group) *Figure {
@@ -186,7 +171,7 @@ func (b *builder) grid(g *group) *Figure {
 		return nil
 	}
 	return b.figure(g.suffixed("grid"), "Backbones and optimisers", "Test MAE by backbone and optimiser; where full data and a pruned way of training are there of every pair, the change from the one to the other.",
-		g.rows, func() *figures.Figure { return b.l.Grid(named(g.rows, label)...) })
+		g.rows, func() *figures.Figure { return b.l.Grid(runsOf(g.rows)...) })
 }
 
 // lossComplexity draws how loss depends on complexity: on full data, with the main method, and at random.
@@ -208,7 +193,13 @@ func (b *builder) lossComplexity(g *group) *Figure {
 	one := firsts(rows)
 	f := b.figure(g.suffixed("loss-complexity"), "Loss–complexity curves", "Mean training loss of windows in classes of their complexity, at stages of training; bands from the first to the third quartile. "+
 		"All panels have the classes of the first one's end.", one, func() *figures.Figure {
-		return b.l.LossComplexity(named(one, (*row).at)...)
+		var panels []*run.Run
+		for _, r := range one {
+			panel := *r.runs[0]
+			panel.Spec.Name = r.at()
+			panels = append(panels, &panel)
+		}
+		return b.l.LossComplexity(panels...)
 	})
 	if f != nil {
 		f.Wide = len(one) > 1
@@ -258,7 +249,7 @@ type line struct {
 func (l *line) note(r *row) string {
 	switch {
 	case l.epochs:
-		return plural(r.results[0].Epochs, "epoch")
+		return counted("epoch", r.results[0].Epochs)
 	case len(l.rows) > 1:
 		return percent(r.rho)
 	}

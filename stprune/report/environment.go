@@ -75,8 +75,7 @@ func revision(commit string, modified bool) string {
 // environments gathers where the finished runs were trained, and on what.
 func (b *builder) environments() error {
 	for _, g := range b.groups {
-		all, _ := runsOf(g.rows)
-		for _, r := range all {
+		for _, r := range runsOf(g.rows) {
 			if slices.ContainsFunc(b.Environments, func(e Environment) bool { return slices.Contains(e.Runs, r.ID) }) {
 				continue // full data, which every retention has
 			}

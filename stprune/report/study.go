@@ -94,10 +94,19 @@ func (s *Study) UseBackend(name string) error {
 	return nil
 }
 
-// kind is also the command that trains what is missing.
-func (s *Study) kind() string {
+// training is the name of the command that trains the study.
+func (s *Study) training() string {
 	if s.comparison != nil {
 		return "compare"
 	}
 	return "sweep"
+}
+
+// command is a line that does something with the study in a report's folder.
+func (s *Study) command(name string) string {
+	line := "stprune " + name + " study.toml"
+	if s.backend != "" {
+		line += " --backend " + quoted(tidy(s.backend))
+	}
+	return line
 }

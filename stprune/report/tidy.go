@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,26 +92,19 @@ func count(n int) string {
 	return text
 }
 
-func plural(n int, what string) string {
-	if n == 1 {
+// counted says how many things there are, as a range where there are several counts: "1 run", "3 to 6 seeds".
+func counted(what string, counts ...int) string {
+	low, high := slices.Min(counts), slices.Max(counts)
+	switch {
+	case low < high:
+		return count(low) + " to " + count(high) + " " + what + "s"
+	case low == 1:
 		return "1 " + what
 	}
-	return count(n) + " " + what + "s"
+	return count(low) + " " + what + "s"
 }
 
-// between is a range of counts.
-func between(values []int) string {
-	low, high := values[0], values[0]
-	for _, v := range values {
-		low, high = min(low, v), max(high, v)
-	}
-	if low == high {
-		return count(low)
-	}
-	return count(low) + " to " + count(high)
-}
-
-// numbers lists seeds: "1 to 6" or "1, 2, 5".
+// numbers lists seeds: "seeds 1 to 6", or "seeds 1, 2, 5".
 func numbers(seeds []uint64) string {
 	var texts []string
 	inOrder := true
@@ -118,10 +112,15 @@ func numbers(seeds []uint64) string {
 		texts = append(texts, fmt.Sprint(s))
 		inOrder = inOrder && (i == 0 || s == seeds[i-1]+1)
 	}
-	if inOrder && len(seeds) > 2 {
-		return texts[0] + " to " + texts[len(texts)-1]
+	switch {
+	case len(seeds) == 0:
+		return ""
+	case len(seeds) == 1:
+		return "seed " + texts[0]
+	case inOrder && len(seeds) > 2:
+		return "seeds " + texts[0] + " to " + texts[len(texts)-1]
 	}
-	return strings.Join(texts, ", ")
+	return "seeds " + strings.Join(texts, ", ")
 }
 
 // duration writes seconds as people say them.
