@@ -248,13 +248,18 @@ func (b *builder) sweep(o sweep.Options) error {
 	}
 	defer s.Close()
 	b.Sweep = s.Look()
+	names := map[string][]string{} // of all ways of training, by data
+	for _, st := range b.Sweep {
+		data := dataName(st.Spec)
+		names[data] = append(names[data], unseeded(tidy(st.Name), st.Spec))
+	}
 	byKey := map[string]*row{}
 	for i := range b.Sweep {
 		st := &b.Sweep[i]
 		st.Name, st.Reason = tidy(st.Name), tidy(st.Reason)
 		spec := st.Spec
 		data := dataName(spec)
-		label := unseeded(st.Name, spec)
+		label := telling(unseeded(st.Name, spec), names[data])
 		b.Runs++
 		if st.Status != run.Finished {
 			reason := string(st.Status)
@@ -313,6 +318,14 @@ func unseeded(name string, s run.Spec) string {
 		})
 	}
 	return cmp.Or(strings.Join(parts, ", "), s.Prune.Method)
+}
+
+// telling is a name without the parts that all names have.
+func telling(name string, all []string) string {
+	parts := slices.DeleteFunc(strings.Split(name, ", "), func(part string) bool {
+		return !slices.ContainsFunc(all, func(other string) bool { return !slices.Contains(strings.Split(other, ", "), part) })
+	})
+	return cmp.Or(strings.Join(parts, ", "), name)
 }
 
 // main is the row of a group that its figures are about: ST-Prune, else the first method.

@@ -366,4 +366,4 @@ func runRow(one *run.Run, result *run.Result, label, where string) []string {
 		digits(mean.MAE), digits(mean.RMSE), fmt.Sprintf("%.3f %%", 100*mean.MAPE), fmt.Sprintf("%.3f", result.FullEpochs), fmt.Sprint(result.Steps), fmt.Sprintf("%.2f", result.Seconds.Total)}
 }
 
-func digits(x float64) string { return fmt.Sprintf("%.6g", x) }
+func digits(x float64) string { return fmt.Sprintf("%#.6g", x) }

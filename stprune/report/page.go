@@ -16,12 +16,12 @@ import (
 var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"kind":   kind,
-	"ids":    func(t *shownTable, row int) []string { return idsOf(t, row) },
-	"svg":    func(f *Figure) template.HTML { return template.HTML(inline(f.svg)) }, // our own drawing, whose texts are escaped
-	"join":   strings.Join,
-	"runs":   func(n int) string { return counted("run", n) },
-	"bold":   func(t *shownTable, i, j int) bool { return t.Bold != nil && t.Bold[i][j] },
+	"kind": kind,
+	"ids":  func(t *shownTable, row int) []string { return idsOf(t, row) },
+	"svg":  func(f *Figure) template.HTML { return template.HTML(inline(f.svg)) }, // our own drawing, whose texts are escaped
+	"join": strings.Join,
+	"runs": func(n int) string { return counted("run", n) },
+	"bold": func(t *shownTable, i, j int) bool { return t.Bold != nil && t.Bold[i][j] },
 }).Parse(pageText))
 
 func idsOf(t *shownTable, row int) []string {

@@ -391,6 +391,18 @@ func TestTidy(t *testing.T) {
 	}
 }
 
+func TestTelling(t *testing.T) {
+	all := []string{"city, batch 8, st-prune, rho 0.1", "city, batch 8, random, rho 0.1", "city, batch 8, full"}
+	for name, want := range map[string]string{all[0]: "st-prune, rho 0.1", all[2]: "full"} {
+		if got := telling(name, all); got != want {
+			t.Errorf("%q is called %q, want %q", name, got, want)
+		}
+	}
+	if got := telling("rho 0.1", []string{"rho 0.1", "rho 0.1"}); got != "rho 0.1" {
+		t.Errorf("the only one is called %q", got)
+	}
+}
+
 // Lines of many methods are few: controls, the main method, and the best of the others.
 func TestFew(t *testing.T) {
 	g := &group{cells: &compare.Group{}}
