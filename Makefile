@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebook notebooks setup lint build clean
+.PHONY: help demo test notebook notebooks bench setup lint build clean
 
 # Jupyter reads and writes only below this folder.
 JUPYTER := JUPYTER_CONFIG_DIR=$(CURDIR)/.jupyter/config JUPYTER_DATA_DIR=$(CURDIR)/.jupyter/data \
@@ -27,6 +27,14 @@ notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browse
 notebooks: setup ## run all notebooks and store them with their outputs
 	.venv/bin/python kernels/execute.py notebooks/*.ipynb
 
+bench: build bench/.venv ## time training steps of ours and of PyTorch in turn (ARGS="--repeat 2 --for 5" is passed on)
+	bench/peers.sh $(ARGS)
+
+bench/.venv: bench/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 setup: build ## install XLA for the CPU, JupyterLab and the kernels
 	@bin/stprune setup --cpu --jupyter
 
@@ -42,4 +50,4 @@ build:
 	go build -buildvcs=$(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false) -o bin/stprune ./cmd/stprune
 
 clean: ## remove what was built or installed in this folder; the user's cache folder and runs stay
-	rm -rf bin .venv .jupyter demo
+	rm -rf bin .venv .jupyter demo bench/.venv

@@ -39,12 +39,14 @@ class Report:
     peak_bytes: int
 
 
-def loss_function(model: nn.Module, batches: Batches, compiled: bool) -> Callable[[Tensor], Tensor]:
+def loss_function(
+    model: nn.Module, batches: Batches, compiled: bool, reduce: Callable[[Tensor, Tensor, Tensor], Tensor] = masked_mae
+) -> Callable[[Tensor], Tensor]:
     """The loss of the windows that begin at the given steps."""
 
     def loss(starts: Tensor) -> Tensor:
         x, future, y, mask = batches.cut(starts)
-        return masked_mae(model(x, future) * batches.std + batches.mean, y, mask)
+        return reduce(model(x, future) * batches.std + batches.mean, y, mask)
 
     return torch.compile(loss, dynamic=False) if compiled else loss
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from data import Batches, Windows, load_folder, shape_of, split_windows
 from models import build
 from step import add_model_flags, loss_function, set_up
-from training import Optimiser, OptimiserOptions, Schedule
+from training import InfoBatch, Optimiser, OptimiserOptions, Schedule, masked_mae, masked_mae_each
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,14 @@ class Run:
         options = dict(args.option)
         self.model = build(args.model, shape_of(series, self.windows, args.model, options), options, args.sdpa, args.lean)
         self.batches = Batches(series, self.windows, self.model.inputs)
-        self.loss_of: Callable[[Tensor], Tensor] = loss_function(self.model, self.batches, args.compile)
+        reduce = masked_mae_each if args.infobatch else masked_mae
+        self.loss_of: Callable[[Tensor], Tensor] = loss_function(self.model, self.batches, args.compile, reduce)
         self.optimiser = Optimiser(self.model, OptimiserOptions(**{f.name: getattr(args, f.name) for f in fields(OptimiserOptions)}))
         self.schedule = Schedule(args.schedule, tuple(args.milestones), args.gamma, args.floor)
         self.order = torch.Generator().manual_seed(args.seed)
+        self.infobatch = None
+        if args.infobatch:
+            self.infobatch = InfoBatch(len(self.windows.train), args.infobatch, args.delta, args.epochs, self.order)
         self.seconds = Seconds()
 
     def epoch(self, epoch: int) -> float:
@@ -89,17 +93,23 @@ class Run:
         self.model.train()
         begin = time.perf_counter()
         count = len(self.windows.train)
-        order = torch.randperm(count, generator=self.order)[: max(1, round(self.args.rho * count))]
-        batches = self.windows.train[order].split(self.args.batch)
+        if self.infobatch:
+            order = self.infobatch.draw(epoch)
+        else:
+            order = torch.randperm(count, generator=self.order)[: max(1, round(self.args.rho * count))]
+        batches = order.split(self.args.batch)
         total = 0.0
-        for i, starts in enumerate(batches):
+        for i, windows in enumerate(batches):
+            # How many steps InfoBatch will take is not known: an epoch's steps share its part of the schedule.
             share = self.schedule.share(epoch, epoch * len(batches) + i, self.args.epochs * len(batches))
             self.optimiser.scale_rates(share)
             self.optimiser.zero_grad()
-            loss = self.loss_of(starts)
+            loss = self.loss_of(self.windows.train[windows])
+            if self.infobatch:
+                loss = self.infobatch.weighted(windows, loss)
             loss.backward()
             self.optimiser.step()
-            total += loss.item() * len(starts)
+            total += loss.item() * len(windows)
         self.seconds.steps += time.perf_counter() - begin
         if not total < float("inf"):
             raise ValueError(f"the loss became {total} in epoch {epoch + 1}; lower the learning rate")
@@ -169,6 +179,8 @@ def parse() -> argparse.Namespace:
     data.add_argument("--split", type=float, nargs=3, default=(6, 2, 2), metavar=("TRAIN", "VAL", "TEST"))
     data.add_argument("--epochs", type=int, default=20)
     data.add_argument("--rho", type=float, default=1.0, help="share of the windows that each epoch draws anew")
+    data.add_argument("--infobatch", type=float, default=0, metavar="R", help="prune by InfoBatch with this r, e.g. 0.5; 0: don't")
+    data.add_argument("--delta", type=float, default=0.875, help="share of the epochs after which InfoBatch keeps all")
     data.add_argument("--batch", type=int, default=64)
     data.add_argument("--eval-batch", type=int, default=64)
     data.add_argument("--patience", type=int, default=0, help="epochs without a better validation after which the run ends; 0: none")
@@ -189,6 +201,8 @@ def parse() -> argparse.Namespace:
         parser.error("split, epochs and batches must be above 0, history and horizon not below")
     if not 0 < args.rho <= 1:
         parser.error("--rho must be in (0,1]")
+    if not 0 <= args.infobatch < 1:
+        parser.error("--infobatch must be in [0,1)")
     return args
 
 

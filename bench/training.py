@@ -16,6 +16,37 @@ def masked_mae(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return ((forecast - target).abs() * mask).sum() / mask.sum().clamp(min=1)
 
 
+def masked_mae_each(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """[masked_mae] of each window of the batch by itself."""
+    return ((forecast - target).abs() * mask).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+
+
+class InfoBatch:
+    """Qin et al., ICLR 2024: windows with less than the mean loss are left out with probability r, the others of them count 1/(1-r)
+    times; all are kept after the share delta of the epochs. A window's loss is that of its last visit."""
+
+    def __init__(self, count: int, r: float, delta: float, epochs: int, generator: torch.Generator):
+        self.r, self.full_from, self.generator = r, delta * epochs, generator
+        self.losses = torch.ones(count)
+        self.weights = torch.ones(count)
+
+    def draw(self, epoch: int) -> Tensor:
+        """The windows of an epoch in random order."""
+        kept = torch.ones(len(self.losses), dtype=torch.bool)
+        self.weights.fill_(1)
+        if epoch < self.full_from:
+            easy = self.losses < self.losses.mean()
+            kept = ~easy | (torch.rand(len(kept), generator=self.generator) >= self.r)
+            self.weights[easy] = 1 / (1 - self.r)
+        kept = kept.nonzero()[:, 0]
+        return kept[torch.randperm(len(kept), generator=self.generator)]
+
+    def weighted(self, windows: Tensor, losses: Tensor) -> Tensor:
+        """The mean of the weighted losses, which it remembers."""
+        self.losses[windows] = losses.detach().cpu()
+        return (losses * self.weights[windows].to(losses.device)).mean()
+
+
 def newton_schulz(m: Tensor, steps: int = 5) -> Tensor:
     """Moves the singular values of a matrix towards 1, in the matrix's own precision."""
     a, b, c = 3.4445, -4.7750, 2.0315

@@ -16,10 +16,14 @@ import (
 	runs "github.com/stprune/workbench/stprune/run"
 )
 
+// processStart is as near to it as a program can tell.
+var processStart = time.Now()
+
 // benchCmd measures speed.
 type benchCmd struct {
 	Step   benchStepCmd   `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
 	Select benchSelectCmd `cmd:"" help:"Time one choice of each pruning method on made-up observations."`
+	Limit  benchLimitCmd  `cmd:"" help:"Find the model and data sizes below which pruning stops paying."`
 }
 
 type benchStepCmd struct {
@@ -50,7 +54,7 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	defer be.Close()
 	r, err := bench.Step{
 		Backbone: c.Model, Options: spec.Model.Options, Nodes: c.Nodes, Batch: c.Batch, Unit: c.Unit,
-		History: c.History, Horizon: c.Horizon, PerDay: c.PerDay, For: c.For,
+		History: c.History, Horizon: c.Horizon, PerDay: c.PerDay, For: c.For, Began: processStart,
 	}.Run(ctx, be)
 	if err != nil {
 		return err
@@ -64,6 +68,7 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	if r.GFLOPs > 0 {
 		fmt.Printf("products %.1f GFLOP/s\n", r.GFLOPs)
 	}
+	fmt.Printf("start    %.2f s from the start of the process to the end of the first step\n", r.First.Seconds())
 	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), runs.PeakMemory()>>20)
 	return nil
 }
@@ -117,6 +122,62 @@ func (c *benchSelectCmd) Run(ctx context.Context) error {
 		for _, p := range problems {
 			fmt.Println(p)
 		}
+	}
+	return nil
+}
+
+type benchLimitCmd struct {
+	Width         []int   `default:"5,16,32,64,100" help:"Widths of STID's identities: 5 makes about 5 thousand parameters, 100 a million."`
+	Windows       []int   `default:"1000,6000,36000" help:"Numbers of training windows."`
+	Nodes         int     `default:"20" help:"Nodes N."`
+	Method        string  `default:"st-prune" help:"Pruning method."`
+	Rho           float64 `default:"0.1" help:"Retention, in every epoch."`
+	Unit          string  `default:"window" enum:"window,pair" help:"Unit of training: window or pair."`
+	Epochs        int     `default:"3" help:"Epochs of each run."`
+	ValidateEvery int     `default:"1" help:"Epochs from one validation to the next."`
+	Backend       string  `default:"auto" help:"Backend: auto, xla, xla:cpu, xla:cuda, go."`
+	JSON          bool    `help:"Print JSON, an object per pair of sizes."`
+}
+
+func (c *benchLimitCmd) Help() string {
+	return `For each pair of sizes STID is trained on made-up values twice, on all units and pruned, and the seconds of the two runs are compared,
+with everything counted but compiling. Overhead is the share of choosing in the pruned run. Pruning pays where at least half of the
+visits saved are saved in seconds, in part where a tenth of the seconds are saved.`
+}
+
+func (c *benchLimitCmd) Run(ctx context.Context) error {
+	be, err := accel.Open(ctx, c.Backend, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer be.Close()
+	t := figures.Table{Columns: []string{
+		"parameters", "windows", "full s", "pruned s", "steps", "choosing", "evaluation", "saving", "fewer visits", "faster", "overhead", "pruning",
+	}}
+	lines := json.NewEncoder(os.Stdout)
+	for _, width := range c.Width {
+		for _, windows := range c.Windows {
+			p, err := bench.Limit{
+				Width: width, Windows: windows, Nodes: c.Nodes, Method: c.Method, Rho: c.Rho, Unit: c.Unit, Epochs: c.Epochs, ValidateEvery: c.ValidateEvery,
+			}.Run(ctx, be)
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				_ = lines.Encode(p) // a closed pipe ends the program anyway
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%d parameters, %d windows: %s\n", p.Parameters, p.Windows, p.Verdict())
+			seconds := func(s float64) string { return fmt.Sprintf("%.2f", s) }
+			t.Rows = append(t.Rows, []string{
+				fmt.Sprint(p.Parameters), fmt.Sprint(p.Windows), seconds(p.Full.Total - p.Full.Compile), seconds(p.Pruned.Total - p.Pruned.Compile),
+				seconds(p.Pruned.Steps), seconds(p.Pruned.Selection + p.Pruned.Scoring), seconds(p.Pruned.Evaluation), seconds(p.Pruned.Saving),
+				fmt.Sprintf("%.1f×", p.Fewer), fmt.Sprintf("%.1f×", p.Faster), fmt.Sprintf("%.1f %%", 100*p.Overhead), p.Verdict(),
+			})
+		}
+	}
+	if !c.JSON {
+		fmt.Print(t.Text())
 	}
 	return nil
 }

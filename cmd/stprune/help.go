@@ -43,6 +43,7 @@ var examples = map[string]string{
 	"presets":      "stprune presets\nstprune presets stid-pems > spec.toml",
 	"parity":       "stprune parity arrays --all",
 	"bench step":   "stprune bench step --model stid --nodes 307 --batch 64",
+	"bench limit":  "stprune bench limit --width 5,32 --windows 1000,6000",
 	"bench select": "stprune bench select --method st-prune,random --units 1000,10000",
 	"setup":        "stprune setup --cpu\nstprune setup --cpu --wheel plugin.whl  # without a network",
 	"doctor":       "stprune doctor\nstprune doctor --json",

@@ -112,7 +112,7 @@ func TestSelfAttention(t *testing.T) {
 		})
 		for chunk, bytes := range map[int]int{1: 0, 2: 2 * scores, 3: 5 * scores, 6: 6 * scores} {
 			got := run(func(qkv, bias *graph.Node) *graph.Node {
-				return selfAttention(qkv, bias, graph.ReduceAndKeep(third(qkv, 1), graph.ReduceMean, 1), heads, bytes)
+				return selfAttention(qkv, bias, heads, bytes)
 			})
 			for i := range want {
 				for k := range want[i] {
@@ -125,25 +125,38 @@ func TestSelfAttention(t *testing.T) {
 	}
 }
 
-// A common shift of all scores of a query must not matter, however large.
+// Scores must not overflow, however large: neither all of them nor one far above the others.
 func TestSelfAttentionOfLargeScores(t *testing.T) {
-	be, err := accel.Open(context.Background(), "go", io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer be.Close()
-	// Queries 30, keys 100 and 101: scores 3000 and 3030.
-	qkv := [][][][]float32{{{{30, 100, 1}}, {{30, 101, 2}}}}
-	out, err := graph.CallOnce(be.Backend, func(qkv *graph.Node) *graph.Node {
-		mean := graph.Const(qkv.Graph(), [][][][]float32{{{{100.5}}}})
-		return selfAttention(qkv, graph.Const(qkv.Graph(), []float32{0, 0, 0}), mean, 1, 1<<20)
-	}, qkv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range tensors.MustCopyFlatData[float32](out) {
-		if v != 2 { // the first token weighs e⁻³⁰
-			t.Errorf("attended %v; want 2", v)
+	for _, name := range []string{"xla", "go"} {
+		be, err := accel.Open(context.Background(), name, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer be.Close()
+		// Two groups, so that there is a loop; a query is 30 everywhere. Scores of the first 3000, 3030 and 3000, of the second 0, -90
+		// and 900.
+		qkv := [][][][]float32{{{{30, 100, 1}}, {{30, 101, 2}}, {{30, 100, 3}}}, {{{30, 0, 1}}, {{30, -3, 2}}, {{30, 30, 3}}}}
+		out, err := graph.CallOnceN(be.Backend, func(qkv *graph.Node) []*graph.Node {
+			y := selfAttention(qkv, graph.Const(qkv.Graph(), []float32{0, 0, 0}), 1, 0)
+			return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(y), qkv)[0]}
+		}, qkv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range tensors.MustCopyFlatData[float32](out[0]) {
+			if want := float32(2 + i/3); v != want { // all other tokens weigh less than e⁻²⁹
+				t.Errorf("%s: token %d attends to %v; want %v", name, i, v, want)
+			}
+		}
+		for i, d := range tensors.MustCopyFlatData[float32](out[1]) {
+			// Three queries attend to the value of one token; nothing else matters.
+			want := 0.0
+			if i == 1*3+2 || i == 5*3+2 {
+				want = 3
+			}
+			if !(math.Abs(float64(d)-want) < 1e-9) {
+				t.Errorf("%s: gradient %d is %v; want %v", name, i, d, want)
+			}
 		}
 	}
 }

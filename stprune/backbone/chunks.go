@@ -14,10 +14,8 @@ import (
 // them again. Queries, keys and values [G,L,O,3D] come as products with the weights, to which the bias [3D] is still to be added;
 // queries are divided by √(D/heads) already.
 //
-// No maximum is taken from the scores before the exponential, as reductions within loops are beyond go-xla. Instead the keys lose
-// their mean along the axis [G,1,O,D], without bias, which shifts all scores of a query alike and so changes nothing (nor does
-// their bias): the largest score is then positive. One of more than 88 overflows, and the result is NaN.
-func selfAttention(qkv, bias, mean *graph.Node, heads, bytes int) *graph.Node {
+// The keys' bias is added too, though it shifts all scores of a query alike and so changes nothing.
+func selfAttention(qkv, bias *graph.Node, heads, bytes int) *graph.Node {
 	d := qkv.Shape().Dimensions
 	groups, length, others, width := d[0], d[1], d[2], d[3]/3
 	chunk := groups
@@ -30,38 +28,51 @@ func selfAttention(qkv, bias, mean *graph.Node, heads, bytes int) *graph.Node {
 		shapes.Make(qkv.DType(), groups, others, heads, length, 1),
 	}
 	forward := inChunks(chunk, results, func(in []*graph.Node) []*graph.Node {
-		return attendChunk(splitQKV(in[0], in[1], in[2], heads))
-	}, qkv, mean, bias)
+		return attendChunk(splitQKV(in[0], in[1], heads))
+	}, qkv, bias)
 	y, logSums := forward[0], forward[1]
 	return withGradient(y, qkv, []*graph.Node{bias}, func(qkv, dy *graph.Node) []*graph.Node {
 		// Σ dy·y over the columns of a head is what the softmax's gradient subtracts in each row.
 		products := graph.ReduceAndKeep(byHead(graph.Mul(dy, y), heads), graph.ReduceSum, -1) // [G,L,O,heads,1]
 		products = graph.TransposeAllAxes(products, 0, 2, 3, 1, 4)
 		dqkv := inChunks(chunk, []shapes.Shape{qkv.Shape()}, func(in []*graph.Node) []*graph.Node {
-			q, k, v := splitQKV(in[0], in[1], in[2], heads)
-			return []*graph.Node{attendChunkGradient(q, k, v, in[3], byHead(in[4], heads), in[5])}
-		}, qkv, mean, bias, logSums, dy, products)[0]
+			q, k, v := splitQKV(in[0], in[1], heads)
+			return []*graph.Node{attendChunkGradient(q, k, v, in[2], byHead(in[3], heads), in[4])}
+		}, qkv, bias, logSums, dy, products)[0]
 		return []*graph.Node{dqkv, graph.ReduceAndKeep(dqkv, graph.ReduceSum, 0, 1, 2)}
 	})
 }
 
-// splitQKV takes queries, keys and values [c,L,O,heads,D/heads] apart, adds the bias and subtracts the mean of the keys.
-func splitQKV(qkv, mean, bias *graph.Node, heads int) (q, k, v *graph.Node) {
+// splitQKV takes queries, keys and values [c,L,O,heads,D/heads] apart, and adds the bias.
+func splitQKV(qkv, bias *graph.Node, heads int) (q, k, v *graph.Node) {
 	width := qkv.Shape().Dimensions[3] / 3
 	third := func(x *graph.Node, i int) *graph.Node {
 		return graph.Slice(x, graph.AxisRange().Spacer(), graph.AxisRange(i*width, (i+1)*width))
 	}
-	part := func(i int) *graph.Node { return graph.Add(third(qkv, i), third(bias, i)) }
-	return byHead(part(0), heads), byHead(graph.Sub(third(qkv, 1), mean), heads), byHead(part(2), heads)
+	part := func(i int) *graph.Node { return byHead(graph.Add(third(qkv, i), third(bias, i)), heads) }
+	return part(0), part(1), part(2)
 }
 
 // attendChunk returns the attended tokens [c,L,O,D] and the logarithm of the sum of each row of scores [c,O,heads,L,1].
 func attendChunk(q, k, v *graph.Node) []*graph.Node {
-	e := graph.Exp(tokenScores(q, k))
+	scores := tokenScores(q, k)
+	top := maxOfLast(scores)
+	e := graph.Exp(graph.Sub(scores, top))
 	one := graph.Const(e.Graph(), shapes.CastAsDType(1, e.DType())) // not graph.Ones, whose scalar would be kept for use outside the loop
 	ones := graph.BroadcastToShape(one, shapes.Make(e.DType(), e.Shape().Dimensions[4], 1))
 	sum := graph.EinsumAxes(e, ones, [][2]int{{4, 0}}, nil)
-	return []*graph.Node{tokensOf(graph.Div(weightTokens(e, v, 4), sum)), graph.Log(sum)}
+	return []*graph.Node{tokensOf(graph.Div(weightTokens(e, v, 4), sum)), graph.Add(top, graph.Log(sum))}
+}
+
+// maxOfLast is the maximum over the last axis, which it keeps, by halves: reductions within loops are beyond go-xla.
+func maxOfLast(x *graph.Node) *graph.Node {
+	for n := x.Shape().Dimensions[x.Rank()-1]; n > 1; {
+		half := (n + 1) / 2 // where n is odd, the halves share a value
+		x = graph.Max(graph.Slice(x, graph.AxisRange().Spacer(), graph.AxisRange(0, half)),
+			graph.Slice(x, graph.AxisRange().Spacer(), graph.AxisRange(n-half, n)))
+		n = half
+	}
+	return x
 }
 
 // attendChunkGradient is the gradient [c,L,O,3D] of queries, keys and values, from that of the attended tokens, dy

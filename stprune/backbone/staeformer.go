@@ -26,10 +26,9 @@ import (
 //	         ff_dim 256 (feed_forward_dim), heads 4 (num_heads; they divide the sum of the five), layers 3 of each kind
 //	         (num_layers), dropout 0.1.
 //	         dow_index "calendar", or "zero" as ST-TTC has it: it feeds day/7, which the embedding's index truncates to 0.
-//	         attention "whole": all scores at once, and kept. "chunked": the groups of tokens that attend to each other pass in
-//	         chunks with 2 MB of scores (on CUDA 1 GB), or one by one where a group has more; none are kept, as the backward pass
-//	         computes them again. "single": always one by one. The latter two are faster and take less memory, but a score more
-//	         than 88 above the mean of its row overflows, and the result is NaN: training on charged-ev/MEL meets that.
+//	         attention "chunked": the groups of tokens that attend to each other pass in chunks with 2 MB of scores (on CUDA
+//	         1 GB), or one by one where a group has more; none are kept, as the backward pass computes them again. "single":
+//	         always one by one. "whole": all scores at once, and kept; slower, and takes more memory.
 //	         recompute false: true computes each block but for its attention twice instead of keeping its inner arrays for the
 //	         gradient
 type staeformer struct {
@@ -52,10 +51,10 @@ func newSTAEformer(c Config, o *options) Backbone {
 		ff:        o.int("ff_dim", 256),
 		heads:     o.int("heads", 4),
 		layers:    o.int("layers", 3),
-		dropout:   o.float("dropout", 0.1),
+		dropout:   o.rate("dropout", 0.1),
 		dowZero:   o.text("dow_index", "calendar", "zero") == "zero",
 		recompute: o.bool("recompute", false),
-		attention: o.text("attention", "whole", "chunked", "single"),
+		attention: o.text("attention", "chunked", "single", "whole"),
 	}
 	switch {
 	case o.err != nil:
@@ -64,8 +63,6 @@ func newSTAEformer(c Config, o *options) Backbone {
 	case m.width()%m.heads != 0:
 		o.err = fmt.Errorf("option heads = %d does not divide the width %d (embed_dim + tod_dim + dow_dim + node_dim + adaptive_dim); "+
 			"change heads or one of the dims", m.heads, m.width())
-	case !(m.dropout >= 0 && m.dropout < 1):
-		o.err = fmt.Errorf("option dropout = %v; want a share in [0,1)", m.dropout)
 	}
 	return m
 }
@@ -262,8 +259,6 @@ func (m *staeformer) attend(p *Pass, param func(string) *graph.Node, axis int, x
 	}
 	tokens := graph.Reshape(x, groups...)
 	weight, all := join("weight"), m.heads*(width+zeros)
-	keys := graph.Slice(weight, graph.AxisRange(all, 2*all))
-	mean := linear(graph.ReduceAndKeep(tokens, graph.ReduceMean, 1), keys, nil)
 	bytes := 2 << 20
 	if be, ok := x.Graph().Backend().(interface{ IsCUDA() bool }); ok && be.IsCUDA() {
 		bytes = 1 << 30
@@ -271,7 +266,7 @@ func (m *staeformer) attend(p *Pass, param func(string) *graph.Node, axis int, x
 	if m.attention == "single" {
 		bytes = 0
 	}
-	y := selfAttention(linear(tokens, weight, nil), join("bias"), mean, m.heads, bytes)
+	y := selfAttention(linear(tokens, weight, nil), join("bias"), m.heads, bytes)
 	y = graph.Reshape(y, x.Shape().Dimensions[0], all)
 	if m.recompute { // the rest of the block; attention is kept, and computes its own scores again
 		y = y.Checkpoint()

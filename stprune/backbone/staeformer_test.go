@@ -179,15 +179,14 @@ func TestSTAEformerVariants(t *testing.T) {
 	for _, options := range []map[string]any{
 		nil,
 		{"attention": "single"},
-		{"attention": "chunked"},
-		{"recompute": true, "attention": "chunked"},
+		{"recompute": true},
 		{"recompute": true, "attention": "single"},
 		{"recompute": true, "attention": "whole"},
-		{"attention": "chunked", "embed_dim": 8, "tod_dim": 4, "dow_dim": 4, "adaptive_dim": 0}, // heads of 8 columns
+		{"embed_dim": 8, "tod_dim": 4, "dow_dim": 4, "adaptive_dim": 0}, // heads of 8 columns
 	} {
 		forecast, gradient := forecast, gradient
 		if _, other := options["embed_dim"]; other {
-			whole := maps.Clone(options)
+			whole := maps.Clone(options) // the same model
 			whole["attention"] = "whole"
 			forecast, gradient = staeformerPass(t, "xla", whole, dow, true)
 		}

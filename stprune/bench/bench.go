@@ -28,6 +28,7 @@ type Step struct {
 	PerDay   int            // steps of a day; default 288
 	Least    int            // steps measured at least; default 10
 	For      time.Duration  // and as long as this; default 5 s
+	Began    time.Time      // of the process, to measure from it to the end of the first step; default: when Run is called
 }
 
 // Report is what was measured.
@@ -39,6 +40,7 @@ type Report struct {
 	Unit       string        `json:"unit"`
 	Parameters int           `json:"parameters"`
 	Compile    time.Duration `json:"compile_ns"` // of the step's first call
+	First      time.Duration `json:"first_step_ns"` // from Began to the end of the first step
 	Steps      int           `json:"steps"`
 	Median     time.Duration `json:"median_ns"` // from the end of a step to the end of the next, the host's work included
 	Fastest    time.Duration `json:"fastest_ns"`
@@ -61,6 +63,9 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	def(&s.Least, 10)
 	if s.For == 0 {
 		s.For = 5 * time.Second
+	}
+	if s.Began.IsZero() {
+		s.Began = time.Now()
 	}
 	if s.Nodes < 1 || s.Batch < 1 {
 		return Report{}, fmt.Errorf("bench: %d nodes, batch %d; both must be at least 1", s.Nodes, s.Batch)
@@ -91,11 +96,12 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var times []time.Duration
+	var first time.Duration
 	var begin, last time.Time
 	err = trainer.Run(stop, train.Events{Step: func(train.Progress) {
 		now := time.Now()
 		if begin.IsZero() { // the first step compiled, the second warms up
-			begin = now
+			begin, first = now, now.Sub(s.Began)
 		} else if !last.IsZero() {
 			times = append(times, now.Sub(last))
 		}
@@ -112,7 +118,7 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	}
 	r := Report{
 		Backend: be.Kind, Backbone: s.Backbone, Nodes: s.Nodes, Batch: s.Batch, Unit: s.Unit, Parameters: trainer.Parameters(),
-		Steps: len(times), Fastest: slices.Min(times), Slowest: slices.Max(times),
+		First: first, Steps: len(times), Fastest: slices.Min(times), Slowest: slices.Max(times),
 	}
 	for _, d := range trainer.Compiled() {
 		r.Compile += d

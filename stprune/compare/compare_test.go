@@ -349,6 +349,33 @@ func TestReportGolden(t *testing.T) {
 	}
 }
 
+// Tests of what the comparison is about must not be charged with the other methods, nor they with it.
+func TestPrimary(t *testing.T) {
+	settings := []string{"seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6]", `"st-prune"]`, `"st-prune", "ucb"]`}
+	verdicts := func(settings ...string) map[string]stats.Verdict {
+		report, err := made(t, with(t, settings...), map[string]float64{"full data": 1.5, "random": 1.6, "st-prune": 1.55}).report()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]stats.Verdict{}
+		for _, c := range report.Groups[0].Cells {
+			for _, a := range c.Against {
+				if a.Role == Random {
+					out[c.Label] = a.Verdict
+				}
+			}
+		}
+		return out
+	}
+	if got := verdicts(settings...); got["st-prune"] != stats.NotEnoughSeeds || got["ucb"] != stats.NotEnoughSeeds {
+		t.Errorf("two methods with 6 seeds: %v", got)
+	}
+	settings[1] += "\nprimary = ['st-prune']"
+	if got := verdicts(settings...); got["st-prune"] != stats.Better || got["ucb"] != stats.Worse {
+		t.Errorf("one primary method: %v", got)
+	}
+}
+
 func TestCSV(t *testing.T) {
 	s := made(t, with(t), map[string]float64{"full data": 1.5, "random": 1.6, "st-prune": 1.55}, "st-prune 1")
 	report, err := s.report()

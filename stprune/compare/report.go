@@ -19,6 +19,7 @@ type Report struct {
 	Name      string    `json:"name"`
 	Setting   string    `json:"setting"` // of the base, in words
 	Seeds     []uint64  `json:"seeds"`
+	Primary   []string  `json:"primary,omitempty"`
 	Floor     float64   `json:"floor"` // share of the error
 	Alpha     float64   `json:"alpha"`
 	SmallestP float64   `json:"smallest_p"` // that so many seeds can give
@@ -161,7 +162,7 @@ var horizons = []int{3, 6, 12}
 
 func (s *session) report() (*Report, error) {
 	rep := &Report{
-		Name: s.spec.Name, Setting: setting(s.spec), Seeds: s.spec.Seeds, Floor: s.spec.Floor, Alpha: stats.Alpha,
+		Name: s.spec.Name, Setting: setting(s.spec), Seeds: s.spec.Seeds, Primary: s.spec.Primary, Floor: s.spec.Floor, Alpha: stats.Alpha,
 		SmallestP: stats.SmallestP(len(s.spec.Seeds)), Notes: s.notes(), Runs: []Outcome{}, Missing: []Missing{},
 	}
 	listed := map[string]bool{}
@@ -341,7 +342,7 @@ func (r *Outcome) fill(from stored) {
 // judge compares each pruner of a group with its controls and with the others.
 func (s *session) judge(g *group, out *Group) error {
 	for _, role := range controls {
-		var family []*stats.Paired
+		var primary, others []*stats.Paired
 		for i, r := range g.rows {
 			control := r.against[role]
 			if control == nil {
@@ -353,11 +354,16 @@ func (s *session) judge(g *group, out *Group) error {
 			}
 			if p != nil {
 				a := &Against{role, control.label, *p}
-				family = append(family, &a.Paired)
+				family := &others
+				if slices.Contains(s.spec.Primary, r.label) {
+					family = &primary
+				}
+				*family = append(*family, &a.Paired)
 				out.Cells[i].Against = append(out.Cells[i].Against, a)
 			}
 		}
-		stats.Judge(family, s.spec.Floor)
+		stats.Judge(primary, s.spec.Floor)
+		stats.Judge(others, s.spec.Floor)
 	}
 	for _, r := range g.rows {
 		var family []*stats.Paired

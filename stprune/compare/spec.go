@@ -47,10 +47,14 @@ import (
 //	seeds = [1, 2, 3, 4, 5, 6]                # default: 1 to 10
 //	batch_policy = ["fixed", "keep-steps"]    # default: the base's
 //	controls = ["full", "random"]             # default: all five
+//	primary = ["st-prune"]                    # labels of the methods that it is about, see below; default: none
 //	floor = 0.005                             # smaller differences, as a share of the error, are none
 //
 //	[data]                                    # and any other table of a run's spec
 //	name = "pems08"
+//
+// Primary methods must be chosen before their results are known. Their tests against a control are then a family of their own,
+// which Holm's adjustment doesn't charge with all the other methods.
 type Spec struct {
 	Name        string
 	Base        run.Spec // what all runs have in common; its method is "full"
@@ -59,6 +63,7 @@ type Spec struct {
 	Seeds       []uint64
 	BatchPolicy []string
 	Controls    []Role
+	Primary     []string
 	Floor       float64
 }
 
@@ -94,6 +99,7 @@ type file struct {
 	Seeds       []uint64  `toml:"seeds"`
 	BatchPolicy []string  `toml:"batch_policy"`
 	Controls    []Role    `toml:"controls"`
+	Primary     []string  `toml:"primary,omitempty"`
 	Floor       float64   `toml:"floor"`
 }
 
@@ -120,7 +126,7 @@ func Parse(text []byte, dir string) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	s := Spec{Name: f.Name, Base: base, Rho: f.Rho, Seeds: f.Seeds, BatchPolicy: f.BatchPolicy, Controls: f.Controls, Floor: f.Floor}
+	s := Spec{Name: f.Name, Base: base, Rho: f.Rho, Seeds: f.Seeds, BatchPolicy: f.BatchPolicy, Controls: f.Controls, Primary: f.Primary, Floor: f.Floor}
 	for _, given := range f.Methods {
 		m, err := readMethod(given)
 		if err != nil {
@@ -196,7 +202,7 @@ func (s Spec) Check() error {
 	if s.wants(EqualSeconds) && !s.wants(EqualVisits) {
 		return errors.New("controls: equal-seconds needs equal-visits, which shows how long an epoch takes; name both")
 	}
-	if err := errors.Join(distinct("rho", s.Rho), distinct("seeds", s.Seeds), distinct("batch_policy", s.BatchPolicy), distinct("controls", s.Controls)); err != nil {
+	if err := errors.Join(distinct("rho", s.Rho), distinct("seeds", s.Seeds), distinct("batch_policy", s.BatchPolicy), distinct("controls", s.Controls), distinct("primary", s.Primary)); err != nil {
 		return err
 	}
 	if len(s.Rho) == 0 || len(s.Seeds) == 0 || len(s.BatchPolicy) == 0 {
@@ -210,6 +216,11 @@ func (s Spec) Check() error {
 		labels[m.Label] = true
 		if err := s.checkMethod(m); err != nil {
 			return fmt.Errorf("method %s: %w", m.Label, err)
+		}
+	}
+	for _, label := range s.Primary {
+		if !labels[label] {
+			return fmt.Errorf("primary: no method is called %q; use labels of methods", label)
 		}
 	}
 	return nil
@@ -271,7 +282,7 @@ func join(roles []Role) string {
 
 // TOML writes the comparison with all settings of its base, so that it can be repeated from this text alone.
 func (s Spec) TOML() ([]byte, error) {
-	f := file{Name: s.Name, Rho: s.Rho, Seeds: s.Seeds, BatchPolicy: s.BatchPolicy, Controls: s.Controls, Floor: s.Floor}
+	f := file{Name: s.Name, Rho: s.Rho, Seeds: s.Seeds, BatchPolicy: s.BatchPolicy, Controls: s.Controls, Primary: s.Primary, Floor: s.Floor}
 	for _, m := range s.Methods {
 		table := map[string]any{"name": m.Name, "label": m.Label}
 		for key, value := range m.Settings {

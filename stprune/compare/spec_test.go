@@ -97,6 +97,7 @@ func TestParseRefuses(t *testing.T) {
 		"methods = ['random']\nbatch_policy = ['keep-steps']\nprune.pruned_batch = 16" + data: "has no effect",
 		"methods = ['random']\ncontrols = ['none']" + data:                                    `no control "none"`,
 		"methods = ['random']\ncontrols = ['equal-seconds']" + data:                           "needs equal-visits",
+		"methods = ['random']\nprimary = ['st-prune']" + data:                                 `no method is called "st-prune"`,
 		"methods = ['random']\nfloor = 2" + data:                                              "floor",
 		"methods = ['random']\nprune.method = 'random'" + data:                                "prune.method",
 		"methods = ['random']\nprune.budget = 0.5" + data:                                     "prune.budget",

@@ -80,12 +80,14 @@ func (r *Report) Markdown() string {
 	}
 
 	say("## How to read it")
-	first, terms, last := r.Reading()
-	say("%s", first)
+	before, terms, after := r.Reading()
+	for _, text := range before {
+		say("%s", text)
+	}
 	for _, term := range terms {
 		fmt.Fprintf(&out, "- %s\n", term)
 	}
-	fmt.Fprintf(&out, "\n%s\n", last)
+	fmt.Fprintf(&out, "\n%s\n", after)
 	return out.String()
 }
 
@@ -100,16 +102,20 @@ func (r *Report) Intro() []string {
 }
 
 // Reading says how differences are measured, what each verdict means, and what the columns of costs are.
-func (r *Report) Reading() (first string, terms []string, last string) {
-	first = fmt.Sprintf("Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
-		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)
+func (r *Report) Reading() (before, terms []string, after string) {
+	before = []string{fmt.Sprintf("Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
+		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)}
+	if len(r.Primary) > 0 {
+		before = append(before, fmt.Sprintf("Tests of %s against controls are adjusted apart from those of the other methods: the comparison names what it is about.",
+			oneLine(strings.Join(r.Primary, ", "))))
+	}
 	terms = []string{
 		fmt.Sprintf("better, worse: adjusted p at most %g, interval without 0, and a difference of at least %s of the error", r.Alpha, percent(r.Floor)),
 		fmt.Sprintf("no difference: below %s of the error; the interval says how sure that is", percent(r.Floor)),
 		"undecided: larger, and not proven",
 		"not enough seeds: with so few no difference can be proven",
 	}
-	return first, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes. " +
+	return before, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes. " +
 		"Controls match what a method's schedule plans, rounded to whole epochs of at least 1."
 }
 

@@ -263,7 +263,7 @@ func (l *Lab) Weights(r *run.Run) *figures.Figure {
 	return f
 }
 
-// Overhead draws where the seconds of finished runs went. The rest is saving.
+// Overhead draws where the seconds of finished runs went. The rest is loading and saving.
 func (l *Lab) Overhead(runs ...*run.Run) *figures.Figure {
 	var bars []figures.Overhead
 	for i, r := range l.results(runs) {

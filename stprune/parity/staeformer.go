@@ -14,4 +14,4 @@ func staeformerConfig(_ *golden, c config) (backbone.Config, error) {
 }
 
 // staeformerVariants are the other ways to compute attention.
-var staeformerVariants = []map[string]any{{"attention": "chunked"}, {"attention": "single"}}
+var staeformerVariants = []map[string]any{{"attention": "single"}, {"attention": "whole"}}

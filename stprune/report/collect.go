@@ -98,8 +98,10 @@ type group struct {
 	slug  string // for names of files; empty when there is one group
 	rows  []*row // with finished runs
 
-	policy string // of comparisons
-	cells  *compare.Group
+	// Of comparisons:
+	policy  string
+	primary string // label of the method that it is about first, when it names one
+	cells   *compare.Group
 }
 
 // builder makes a report.
@@ -178,6 +180,9 @@ func (b *builder) comparison(o sweep.Options) error {
 	for i := range rep.Groups {
 		g := &rep.Groups[i]
 		out := &group{title: "Retention " + percent(g.Rho), where: percent(g.Rho), slug: fmt.Sprintf("rho-%g", g.Rho), policy: g.BatchPolicy, cells: g}
+		if len(rep.Primary) > 0 {
+			out.primary = tidy(rep.Primary[0])
+		}
 		if len(b.study.comparison.BatchPolicy) > 1 {
 			out.title, out.where = out.title+", "+policyName(g.BatchPolicy), out.where+", "+policyName(g.BatchPolicy)
 			out.slug = slug(g.BatchPolicy) + "-" + out.slug
@@ -328,22 +333,28 @@ func telling(name string, all []string) string {
 	return cmp.Or(strings.Join(parts, ", "), name)
 }
 
-// main is the row of a group that its figures are about: ST-Prune, else the first method.
+// main is the row of a group that its figures are about: the first primary method, ST-Prune, or the first one, in this order.
 func (g *group) main() *row {
-	var pruned *row
+	var best *row
+	rank := 0
 	for _, r := range g.rows {
-		if r.method == "full" {
+		own := r.roles == nil || r.is(compare.Pruner) // and not a control alone
+		this := 1
+		switch {
+		case r.full():
 			continue
+		case own && g.primary != "" && r.label == g.primary:
+			this = 4
+		case own && r.method == "st-prune":
+			this = 3
+		case own:
+			this = 2
 		}
-		own := r.roles == nil || slices.Contains(r.roles, compare.Pruner)
-		if r.method == "st-prune" && own {
-			return r
-		}
-		if pruned == nil || own && !(pruned.roles == nil || slices.Contains(pruned.roles, compare.Pruner)) {
-			pruned = r
+		if this > rank {
+			best, rank = r, this
 		}
 	}
-	return pruned
+	return best
 }
 
 func (r *row) is(role compare.Role) bool { return slices.Contains(r.roles, role) }

@@ -138,7 +138,7 @@ func (b *builder) ablation(g *group) *Figure {
 }
 
 func (b *builder) overhead(g *group) *Figure {
-	return b.figure(g.suffixed("overhead"), "Where the seconds went", "Seconds of a run by what they were spent on, means over seeds. The rest is saving.", g.rows, func() *figures.Figure {
+	return b.figure(g.suffixed("overhead"), "Where the seconds went", "Seconds of a run by what they were spent on, means over seeds. The rest is loading and saving.", g.rows, func() *figures.Figure {
 		var bars []figures.Overhead
 		for _, r := range g.rows {
 			bar := figures.Overhead{Label: r.label}

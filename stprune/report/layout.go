@@ -97,10 +97,12 @@ func (b *builder) write() {
 	b.allRuns()
 	if b.Comparison != nil {
 		s := b.section(2, "How to read it")
-		first, terms, last := b.Comparison.Reading()
-		s.say("%s", first)
+		before, terms, after := b.Comparison.Reading()
+		for _, text := range before {
+			s.say("%s", text)
+		}
 		s.Blocks = append(s.Blocks, block{List: terms})
-		s.say("%s", last)
+		s.say("%s", after)
 	}
 	// Without the parts for which these runs have nothing.
 	for i, s := range slices.Backward(b.sections) {

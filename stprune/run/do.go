@@ -63,6 +63,7 @@ func (w Watcher) note(format string, args ...any) {
 // When ctx is cancelled, Do ends the step, saves, and returns the unfinished run and an error wrapping ctx's. When the loss
 // becomes NaN or infinite it returns the run and a [*train.DivergedError], and leaves the last good checkpoint.
 func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
+	start := time.Now()
 	spec = spec.clone()
 	if err := spec.Check(); err != nil {
 		return nil, fmt.Errorf("spec: %w", err)
@@ -94,6 +95,7 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if r.finished() {
 		return Open(r.Dir)
 	}
+	asked := time.Now()
 	claim, err := store.claim(ctx, r.ID, !o.NoWait, func() {
 		by, _ := r.Claim()
 		o.Watch.note("another process is training run %s (%s); waiting for it", r.ID, by)
@@ -112,7 +114,10 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 			o.Watch.Step(p)
 		}
 	}
-	s := session{run: r, store: store, disk: claimedDisk{store.disk, claim}, sources: sources, hash: hash, backend: backend, watch: watch}
+	s := session{
+		run: r, store: store, disk: claimedDisk{store.disk, claim}, sources: sources, hash: hash, backend: backend, watch: watch,
+		start: start.Add(time.Since(asked)), // others' work is not this run's
+	}
 	return r, s.train(ctx)
 }
 
@@ -255,6 +260,8 @@ type session struct {
 	lines     []byte // epochs.jsonl
 	underWay  underWay
 	selection stprune.Selection // of the epoch under way
+	start     time.Time
+	loading   time.Duration
 	saving    time.Duration
 }
 
@@ -275,6 +282,7 @@ func (s *session) train(ctx context.Context) error {
 	if err := s.resume(); err != nil {
 		return err
 	}
+	s.loading = time.Since(s.start)
 	err := s.choose()
 	if err == nil {
 		err = s.trainer.Run(ctx, train.Events{
@@ -589,6 +597,7 @@ func (s *session) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	best, err := s.trainer.Named()
 	if err != nil {
 		return err
@@ -609,7 +618,7 @@ func (s *session) finish(ctx context.Context) error {
 		Epochs: len(epochs), Steps: s.trainer.StepsDone(), Visits: s.trainer.Visits(),
 		FullEpochs: float64(s.trainer.Visits()) / all, Forwards: s.trainer.Forwards(), Scoring: s.trainer.ScoringVisits(),
 		BestEpoch: s.trainer.BestEpoch(), Test: test,
-		Seconds: Seconds{Seconds: seconds, Saving: s.saving.Seconds()}, PeakMemory: PeakMemory(),
+		Seconds: Seconds{Seconds: seconds, Loading: s.loading.Seconds()}, PeakMemory: PeakMemory(),
 	}
 	if len(each) > 1 {
 		result.Tests = each
@@ -620,7 +629,8 @@ func (s *session) finish(ctx context.Context) error {
 			result.Validation = *e.Validation
 		}
 	}
-	result.Seconds.Total = result.Seconds.Seconds.Total() + result.Seconds.Saving
+	result.Seconds.Saving = (s.saving + time.Since(start)).Seconds()
+	result.Seconds.Total = result.Seconds.Loading + result.Seconds.Seconds.Total() + result.Seconds.Saving
 	for _, name := range []string{checkpointFile + previous, failureFile} {
 		if err := s.disk.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

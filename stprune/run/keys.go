@@ -49,6 +49,7 @@ var resultKeys = slices.Concat(
 		{"units", "training units", func(r *Result) any { return r.Units }},
 		{"parameters", "trained values of the model", func(r *Result) any { return r.Parameters }},
 		{"seconds", "wall-clock seconds of the whole run", func(r *Result) any { return r.Seconds.Total }},
+		{"seconds.loading", "seconds of reading data and opening the backend", func(r *Result) any { return r.Seconds.Loading }},
 		{"seconds.compile", "seconds of compiling", func(r *Result) any { return r.Seconds.Compile }},
 		{"seconds.steps", "seconds of training steps", func(r *Result) any { return r.Seconds.Steps }},
 		{"seconds.selection", "seconds of choosing units", func(r *Result) any { return r.Seconds.Selection }},

@@ -134,8 +134,9 @@ type Result struct {
 // in Compile.
 type Seconds struct {
 	train.Seconds
-	Saving float64 `json:"saving"`
-	Total  float64 `json:"total"` // sum of the parts
+	Loading float64 `json:"loading"` // data, backend and model, in the process that finished the run
+	Saving  float64 `json:"saving"`
+	Total   float64 `json:"total"` // sum of the parts
 }
 
 // Epochs reads the completed epochs, in order; none when the run has just begun.

@@ -51,16 +51,15 @@ func TestEstimateOfAttention(t *testing.T) {
 		return float64(stepBytes(graph.ReduceAllSum(forecast), options["recompute"] == true))
 	}
 	const nodes = 500
-	chunked := map[string]any{"attention": "chunked"}
-	kept := estimate(nodes, chunked)
-	if ratio := estimate(2*nodes, chunked) / kept; ratio > 2.1 {
+	kept := estimate(nodes, nil)
+	if ratio := estimate(2*nodes, nil) / kept; ratio > 2.1 {
 		t.Errorf("twice the nodes take %v times the memory; want about twice", ratio)
 	}
 	whole := map[string]any{"attention": "whole"}
 	if ratio := estimate(2*nodes, whole) / estimate(nodes, whole); ratio < 2.5 {
 		t.Errorf("with all scores kept, twice the nodes take %v times the memory; want more than twice", ratio)
 	}
-	if share := estimate(nodes, map[string]any{"attention": "chunked", "recompute": true}) / kept; share < 0.1 || share > 0.5 {
+	if share := estimate(nodes, map[string]any{"recompute": true}) / kept; share < 0.1 || share > 0.5 {
 		t.Errorf("recomputing takes %v of the memory; want a part", share)
 	}
 }

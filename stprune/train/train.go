@@ -243,6 +243,7 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 	if c.PrunedBatch == 0 {
 		c.PrunedBatch = c.Batch
 	}
+	c.Batch, c.PrunedBatch = min(c.Batch, c.Units(sources...)), min(c.PrunedBatch, c.Units(sources...)) // the rest would be padding
 	if c.Unit == Block && c.Block >= sources[0].Series.N {
 		c.Unit = Window
 	}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# How long it takes to reach full data's accuracy, from the start of the process: PyTorch on all data and with InfoBatch, ours on all
+# data and pruned, each with STID, Adam and a cosine schedule, in several lengths, one after the other. A run reaches it whose test
+# MAE is at most 1 % above that of PyTorch on all data in 20 epochs. Only a quiet machine counts.
+#
+#   bench/headline.sh DATA [SEED]
+#
+#   DATA     the folder of a speed data set of 5-minute steps, such as pems-bay-67
+#   PYTHON   the Python with torch; default bench/.venv/bin/python
+#   STPRUNE  our program; default bin/stprune
+set -euo pipefail
+data=$(realpath "${1:?usage: bench/headline.sh DATA [SEED]}")
+seed=${2:-1}
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=${PYTHON:-bench/.venv/bin/python}
+stprune=${STPRUNE:-bin/stprune}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf '%s\n' "time to reach full data's accuracy, $(basename "$data"), STID, seed $seed, $(nproc) cores" "who,run,seconds,test MAE" > "$work/table"
+
+measure() { # WHO RUN COMMAND…: the command prints JSON
+	local who=$1 run=$2 begin seconds
+	shift 2
+	echo "$who, $run" >&2
+	begin=$EPOCHREALTIME
+	"$@" > "$work/out.json" 2> "$work/err" || { tail -5 "$work/err" >&2; exit 1; }
+	seconds=$(awk "BEGIN { print $EPOCHREALTIME - $begin }")
+	printf '%s,%s,%.1f,%s\n' "$who" "$run" "$seconds" \
+		"$("$python" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["test"]["mean"]["mae"])' < "$work/out.json")" >> "$work/table"
+}
+theirs() { # RUN EPOCHS [FLAG…]
+	local run=$1 epochs=$2
+	shift 2
+	measure PyTorch "$run" "$python" bench/train.py "$data" --split 7 1 2 --epochs "$epochs" --lr 0.002 --weight-decay 0.0001 --clip 5 \
+		--schedule cosine --floor 0.02 --eval-batch 256 --seed "$seed" --keep-memory --json "$@"
+}
+ours() { # RUN EPOCHS [SETTING…]
+	local run=$1 epochs=$2 settings=()
+	shift 2
+	for s; do settings+=(--set "$s"); done
+	measure stprune "$run" "$stprune" train --runs "$work/runs" --json --set "data.name=$data" --set "data.split=[7,1,2]" --set train.epochs="$epochs" \
+		--set optim.lr=2e-3 --set optim.weight_decay=1e-4 --set optim.clip=5 --set schedule.kind=cosine --set schedule.floor=0.02 \
+		--set train.eval_batch=256 --set train.seed="$seed" "${settings[@]}"
+}
+
+theirs "all data, 20 epochs" 20
+theirs "all data, 5 epochs" 5
+theirs "InfoBatch, 20 epochs" 20 --infobatch 0.5
+ours "all data, 20 epochs" 20
+ours "all data, 5 epochs" 5
+windows=(prune.method=st-prune prune.rho=0.1 prune.warm_up=0 prune.delta=1 train.validate_every=5)
+ours "ST-Prune, 10 % of windows, 20 epochs, batch 16" 20 "${windows[@]}" train.batch=16
+pairs=(prune.method=st-prune train.unit=pair prune.rho=0.1 prune.warm_up=0 prune.delta=1 train.validate_every=5)
+ours "ST-Prune, 10 % of pairs, 20 epochs, batch 256" 20 "${pairs[@]}" train.batch=256
+ours "ST-Prune, 10 % of pairs, 20 epochs, batch 512" 20 "${pairs[@]}" train.batch=512
+ours "ST-Prune, 10 % of pairs, 15 epochs, batch 512" 15 "${pairs[@]}" train.batch=512
+
+"$python" - "$work/table" <<'PYTHON'
+import csv, sys
+title, *lines = open(sys.argv[1]).read().splitlines()
+rows = list(csv.DictReader(lines))
+goal, full = 1.01 * float(rows[0]["test MAE"]), float(rows[0]["seconds"])
+print(f"{title}; to reach: {goal:.4f}\n")
+print(f"{'':8}  {'':50}  {'seconds':>8}  {'test MAE':>8}  {'reached':>8}  {'faster':>8}")
+for r in rows:
+    reached = float(r["test MAE"]) <= goal
+    print(f"{r['who']:8}  {r['run']:50}  {r['seconds']:>8}  {r['test MAE']:>8}  {'yes' if reached else 'no':>8}  {full / float(r['seconds']):7.1f}×")
+PYTHON
