@@ -424,4 +424,9 @@ func TestFew(t *testing.T) {
 	if want := []string{"full", "random", "other4", "other5", "other6", "other7", "st-prune"}; !slices.Equal(names, want) {
 		t.Errorf("shown are %q, want %q", names, want)
 	}
+	for primary, want := range map[string]string{"": "st-prune", "other0": "other0", "random": "st-prune"} { // random is a control here
+		if g.primary = primary; g.main().label != want {
+			t.Errorf("with %q as primary the main method is %s, want %s", primary, g.main().label, want)
+		}
+	}
 }
