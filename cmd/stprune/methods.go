@@ -107,7 +107,7 @@ func printMethod(w io.Writer, m methodJSON) error {
 	fmt.Fprintf(t, "method\t%s\nkind\t%s\npaper\t%s\nrule\t%s\ncost\t%s\ndiffers\t%s\nexact\t%s\nneeds\t%s\n",
 		m.Name, m.Kind, m.Paper, m.Rule, m.Cost, m.Differs, exact, needs)
 	for _, c := range m.Measured {
-		fmt.Fprintf(t, "choice of %d units\t%s\n", c.Units, cost(c))
+		fmt.Fprintf(t, "choice of %d units\t%s, %.2g MB\n", c.Units, c, float64(c.Bytes)/1e6)
 	}
 	if err := t.Flush(); err != nil || len(m.Options) == 0 {
 		return err
@@ -136,7 +136,7 @@ func writeCards(w io.Writer, measured map[string][]measurement) error {
 		fmt.Fprintf(&out, "\n## %s\n\n%s.\n\n| | |\n| --- | --- |\n| kind | %s |\n| paper | %s |\n| cost of choosing | %s |\n| differs from it | %s |\n| visits exactly the scheduled number | %s |\n| needs | %s |\n",
 			d.Name, d.Rule, d.Kind, inCell(d.Paper), inCell(d.Cost), inCell(d.Differs), exact, cmp.Or(strings.Join(d.Needs, ", "), "nothing but the statistics of visited units"))
 		for _, c := range d.Measured {
-			fmt.Fprintf(&out, "| choice of %d units | %s |\n", c.Units, cost(c))
+			fmt.Fprintf(&out, "| choice of %d units | %s, %.2g MB |\n", c.Units, c, float64(c.Bytes)/1e6)
 		}
 		for _, o := range d.Options {
 			fmt.Fprintf(&out, "| option `%s`, default %v | %s |\n", o.Key, o.Default, inCell(o.Doc))
@@ -221,14 +221,6 @@ func readCells(file string, all map[string][]measurement) error {
 		all[cell("method")] = append(all[cell("method")], m)
 	}
 	return nil
-}
-
-// cost of one choice in words.
-func cost(c method.Measured) string {
-	if c.Problem != "" {
-		return c.Problem
-	}
-	return fmt.Sprintf("%.2g s, %.2g MB", c.Seconds, float64(c.Bytes)/1e6)
 }
 
 // inCell is text that cannot end a cell of a table.

@@ -23,10 +23,7 @@ func MethodTable() *figures.Table {
 		}
 		took := map[int]string{}
 		for _, c := range m.Measured() {
-			took[c.Units] = fmt.Sprintf("%.2g s", c.Seconds)
-			if c.Problem != "" {
-				took[c.Units] = fmt.Sprintf("above %.2g s", c.Seconds)
-			}
+			took[c.Units] = c.String()
 		}
 		t.Rows = append(t.Rows, []string{m.Name, string(m.Kind), exact, strings.Join(m.Needs.Names(), ", "), strings.Join(options, ", "), took[36000], took[1000000], m.Paper})
 	}
