@@ -38,7 +38,7 @@ var examples = map[string]string{
 	"runs weights": "stprune runs weights 3fa9 stid.npz",
 	"runs du":      "stprune runs du data.name=mine",
 	"runs gc":      "stprune runs gc --dry-run\nstprune runs gc data.name=mine",
-	"runs rm":      "stprune runs rm 3fa9 81c0",
+	"runs rm":      "stprune runs rm 3fa9 81c0\nstprune runs rm data.name=mine 'mae>30'          # lists them\nstprune runs rm data.name=mine 'mae>30' --yes",
 	"methods":      "stprune methods\nstprune methods st-prune",
 	"presets":      "stprune presets\nstprune presets stid-pems > spec.toml",
 	"parity":       "stprune parity arrays --all",
