@@ -66,7 +66,7 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	fmt.Printf("%s, N = %d, batch of %d %ss, %d parameters, on %s\n", r.Backbone, r.Nodes, r.Batch, r.Unit, r.Parameters, r.Backend)
 	fmt.Printf("step     %s median of %d (%s to %s)\n", ms(r.Median), r.Steps, ms(r.Fastest), ms(r.Slowest))
 	if r.GFLOPs > 0 {
-		fmt.Printf("products %.1f GFLOP/s\n", r.GFLOPs)
+		fmt.Printf("products %.1f GFLOP/s, %.0f %% of the %.1f of plain products\n", r.GFLOPs, 100*r.GFLOPs/r.Plain, r.Plain)
 	}
 	fmt.Printf("start    %.2f s from the start of the process to the end of the first step\n", r.First.Seconds())
 	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), runs.PeakMemory()>>20)

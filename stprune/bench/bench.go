@@ -9,6 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/accel"
@@ -48,6 +51,9 @@ type Report struct {
 	// GFLOPs counts the forward matrix products of the backbone three times (backward takes twice as much) and nothing else,
 	// at the median; 0 when the backbone doesn't say how many there are.
 	GFLOPs float64 `json:"gflop_per_s"`
+	// Plain is what the backend reaches in products of [16384,128] with [128,128] and nothing else (Go: of [512,128]), the best of some before and after
+	// the steps: what GFLOPs can be compared with on a machine whose speed varies.
+	Plain float64 `json:"plain_gflop_per_s"`
 }
 
 // Run measures.
@@ -93,6 +99,10 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	}
 	defer trainer.Close()
 
+	before, err := plainProduct(be)
+	if err != nil {
+		return Report{}, err
+	}
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var times []time.Duration
@@ -127,7 +137,44 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	r.Median = times[len(times)/2]
 	perUnit := trainer.Products()
 	r.GFLOPs = 3 * 2 * perUnit * float64(s.Batch) / r.Median.Seconds() / 1e9
-	return r, nil
+	after, err := plainProduct(be)
+	r.Plain = max(before, after)
+	return r, err
+}
+
+// plainProduct is the speed in GFLOP/s of products of a tall matrix with a square one, as layers of the backbones are: the best of
+// some.
+func plainProduct(be *accel.Backend) (float64, error) {
+	const width, layers = 128, 4
+	rows := 16384
+	if be.Kind == accel.Go { // which takes thirty times as long
+		rows = 512
+	}
+	chain, err := graph.NewExec(be.Backend, func(x, w *graph.Node) *graph.Node {
+		for range layers {
+			x = graph.MatMul(x, w)
+		}
+		return graph.ReduceAllMax(x) // little to fetch
+	})
+	if err != nil {
+		return 0, fmt.Errorf("bench: %w", err)
+	}
+	defer chain.Finalize()
+	x := tensors.FromFlatDataAndDimensions(make([]float32, rows*width), rows, width)
+	w := tensors.FromFlatDataAndDimensions(make([]float32, width*width), width, width)
+	defer func() { _, _ = x.FinalizeAll(), w.FinalizeAll() }()
+	fastest := math.Inf(1)
+	for range 5 {
+		start := time.Now()
+		out, err := chain.Call1(x, w)
+		if err != nil {
+			return 0, fmt.Errorf("bench: %w", err)
+		}
+		out.MaterializeLocal() // waits for it
+		fastest = min(fastest, time.Since(start).Seconds())
+		_ = out.FinalizeAll() // nothing more is asked of it
+	}
+	return 2 * float64(rows) * width * width * layers / fastest / 1e9, nil
 }
 
 // series has enough windows for a few batches.
