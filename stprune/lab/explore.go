@@ -145,7 +145,7 @@ func explorer(methods []explored, start [2]int, first string) (string, error) {
 		return "", err
 	}
 	m := methods[start[0]]
-	return fmt.Sprintf(`<div class="stprune-explorer"><div data-lm-suppress-shortcuts="true"><small>%s at %s. Run this cell, or trust the notebook, for a menu of methods and a slider for ρ.</small></div>
+	return fmt.Sprintf(`<div class="stprune-explorer"><div><small>%s at %s. Run this cell, or trust the notebook, for a menu of methods and a slider for ρ.</small></div>
 <div>%s</div>
 <script>(%s)(document.currentScript.parentElement, %d, %d, "%s")</script></div>
 `, html.EscapeString(m.Name), m.Ratio[start[1]], first, strings.TrimSpace(exploreScript), start[0], start[1], base64.StdEncoding.EncodeToString(packed.Bytes())), nil

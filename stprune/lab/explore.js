@@ -2,7 +2,8 @@ async (root, method, place, packed) => {
 	const bytes = Uint8Array.from(atob(packed), c => c.charCodeAt(0));
 	const methods = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 	const [controls, view] = root.children;
-	controls.innerHTML = '<label>method <select></select></label> &emsp; <label>ρ <input type="range" min="0" style="vertical-align:middle"> <output></output></label>';
+	const own = 'data-lm-suppress-shortcuts="true"'; // arrow keys are for them, not for JupyterLab
+	controls.innerHTML = `<label>method <select ${own}></select></label> &emsp; <label>ρ <input type="range" min="0" style="vertical-align:middle" ${own}> <output></output></label>`;
 	const [menu, slider, shown] = controls.querySelectorAll("select, input, output");
 	menu.append(...methods.map(m => new Option(m.name)));
 	const draw = () => {
