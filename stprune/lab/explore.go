@@ -87,6 +87,7 @@ func (l *Lab) Explore(name string, runs ...*run.Run) {
 type view struct {
 	table   *figures.Table
 	figures []string // SVG
+	note    string   // in place of a figure that can't be drawn
 }
 
 func (l *Lab) view(full []*run.Run, g *group) view {
@@ -97,7 +98,11 @@ func (l *Lab) view(full []*run.Run, g *group) view {
 		v.figures = append(v.figures, string(svg))
 	}
 	r := g.runs[0]
-	show(l.LossComplexity(append(full[:min(1, len(full))], r)...))
+	if f, err := l.lossComplexity(append(slices.Clone(full[:min(1, len(full))]), r)...); err != nil {
+		v.note = err.Error()
+	} else {
+		show(f)
+	}
 	if len(r.Spec.Data.More) == 0 && len(l.prunedEpochs(r)) > 0 {
 		show(l.KeptWeek(r))
 	}
@@ -120,6 +125,9 @@ func (v view) html(figure func(svg string) string) string {
 		out.WriteString("</tr>")
 	}
 	out.WriteString("</tbody></table>")
+	if v.note != "" {
+		out.WriteString("<p><small>" + html.EscapeString(v.note) + "</small></p>")
+	}
 	for _, f := range v.figures {
 		// Elsewhere Liberation Sans is seldom installed; Arial and Helvetica are as wide.
 		out.WriteString(figure(strings.ReplaceAll(f, "Liberation Sans", "Liberation Sans,Arial,Helvetica,sans-serif")))

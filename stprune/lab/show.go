@@ -133,12 +133,27 @@ func (l *Lab) Details(runs ...*run.Run) *figures.Table {
 	return t
 }
 
-// classes of complexity in [Lab.LossComplexity].
-const classes = 20
+// classes of complexity in [Lab.LossComplexity]: fewer where an epoch visited no window of one of them.
+var classes = []int{20, 10, 5}
 
 // LossComplexity draws the training loss of windows against their complexity, one panel for each run and one line for each of
 // four stages of training. Windows stand in the same classes in all panels: by their complexity at the end of the first run.
 func (l *Lab) LossComplexity(runs ...*run.Run) *figures.Figure {
+	f, err := l.lossComplexity(runs...)
+	l.Fail(err)
+	return f
+}
+
+func (l *Lab) lossComplexity(runs ...*run.Run) (f *figures.Figure, err error) {
+	for _, n := range classes {
+		if f, err = l.lossByClass(n, runs...); err == nil {
+			break
+		}
+	}
+	return f, err
+}
+
+func (l *Lab) lossByClass(classes int, runs ...*run.Run) (*figures.Figure, error) {
 	var order []float32
 	var panels []figures.Panel
 	for _, r := range runs {
@@ -154,15 +169,15 @@ func (l *Lab) LossComplexity(runs ...*run.Run) *figures.Figure {
 			s, err := r.Scores(e)
 			l.Fail(err)
 			stage, err := figures.Classes(order, s.Windows.Level, s.Windows.Weight, classes)
-			l.Fail(err)
+			if err != nil {
+				return nil, fmt.Errorf("run %s (%s), epoch %d: %w", r.ID, r.Spec.Name, e, err)
+			}
 			stage.Label = fmt.Sprintf("epoch %d", e)
 			panel.Stages = append(panel.Stages, stage)
 		}
 		panels = append(panels, panel)
 	}
-	f, err := figures.LossComplexity(panels...)
-	l.Fail(err)
-	return f
+	return figures.LossComplexity(panels...)
 }
 
 // stages are the first, the last and up to two epochs between, evenly spread.
