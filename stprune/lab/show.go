@@ -1,13 +1,16 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
+	"image/png"
 	"math"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/janpfeifer/gonb/gonbui/protocol"
 
 	"github.com/stprune/workbench/figures"
 	"github.com/stprune/workbench/stprune/loss"
@@ -17,9 +20,15 @@ import (
 // Show displays a figure in the notebook. Outside one it saves NAME.png in the folder l.Figures and prints its path.
 func (l *Lab) Show(name string, f *figures.Figure) {
 	if gonbui.IsNotebook {
-		png, err := f.PNG()
+		content, err := f.PNG()
 		l.Fail(err)
-		gonbui.DisplayPNG(png)
+		size, err := png.DecodeConfig(bytes.NewReader(content))
+		l.Fail(err)
+		gonbui.SendData(&protocol.DisplayData{
+			Data: map[protocol.MIMEType]any{protocol.MIMEImagePNG: content},
+			// Text is equally large in figures of a column and of a page, which is as wide as a notebook.
+			Metadata: map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": size.Width * 16 / 25}},
+		})
 		gonbui.Sync()
 		return
 	}
