@@ -107,7 +107,7 @@ func TestBrowser(t *testing.T) {
 				t.Errorf("%s: the explorer shows the same as %s, or no figure", how, at)
 			}
 			seen[view] = how
-			p.shoot("explorer-" + how)
+			p.shoot("explorer-"+how, explorer)
 		}
 		look("first", "10 %")
 		p.press(explorer+"input", kb.ArrowLeft)
@@ -309,7 +309,8 @@ func (p *page) press(selector, key string) {
 	p.do(chromedp.SendKeys(chromedp.CSS(selector), key, chromedp.NodeVisible))
 }
 
-func (p *page) shoot(name string) {
+// shoot takes a picture of the whole page, or of one element.
+func (p *page) shoot(name string, of ...string) {
 	p.t.Helper()
 	folder := os.Getenv("STPRUNE_SCREENSHOTS")
 	if folder == "" {
@@ -317,7 +318,11 @@ func (p *page) shoot(name string) {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
 	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	picture := chromedp.CaptureScreenshot()
+	if len(of) > 0 {
+		picture = chromedp.Screenshot(chromedp.CSS(of[0]))
+	}
+	png, err := chromedp.Run(ctx, picture)
 	if err != nil {
 		p.t.Fatal(err)
 	}
