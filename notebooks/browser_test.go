@@ -62,7 +62,7 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Run("02", func(t *testing.T) {
 		p := open(t, browser, lab, "02_ratios.ipynb")
-		if !eval[bool](p, `!document.querySelector(".stprune-explorer :is(select, input)") && document.querySelector(".stprune-explorer img").naturalWidth > 300`) {
+		if !eval[bool](p, `!document.querySelector(".stprune-explorer :is(select, input)") && document.querySelector(".stprune-explorer img").width > 300`) {
 			t.Error("not trusted, the explorer does not show its first figure alone")
 		}
 
@@ -103,8 +103,9 @@ func TestBrowser(t *testing.T) {
 			t.Helper()
 			p.wait(5*time.Second, fmt.Sprintf(`document.querySelector("%s output").value == %q`, explorer, ratio))
 			view := eval[string](p, `document.querySelector(".stprune-explorer > :nth-child(2)").innerHTML`)
-			if at, ok := seen[view]; ok || !strings.Contains(view, "<svg") {
-				t.Errorf("%s: the explorer shows the same as %s, or no figure", how, at)
+			at, ok := seen[view]
+			if ok || eval[float64](p, `document.querySelector(".stprune-explorer svg").getBoundingClientRect().width`) < 300 {
+				t.Errorf("%s: the explorer shows the same as %q, or its figure is too small", how, at)
 			}
 			seen[view] = how
 			p.shoot("explorer-"+how, explorer)

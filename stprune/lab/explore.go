@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/janpfeifer/gonb/gonbui"
@@ -138,12 +139,20 @@ func (v view) html(figure func(svg string) string) string {
 
 // vector puts a figure into the page.
 func vector(svg string) string {
-	return strings.Replace(svg[strings.Index(svg, "<svg"):], "<svg", `<svg style="max-width:100%;height:auto"`, 1)
+	return strings.Replace(svg[strings.Index(svg, "<svg"):], "<svg", fmt.Sprintf(`<svg style="width:%.0fpx;max-width:100%%;height:auto"`, wide(svg)), 1)
 }
 
 // picture is a figure as an image, which what cleans untrusted HTML leaves in.
 func picture(svg string) string {
-	return `<img style="max-width:100%" alt="" src="data:image/svg+xml;base64,` + base64.StdEncoding.EncodeToString([]byte(svg)) + `">`
+	return fmt.Sprintf(`<img width="%.0f" style="max-width:100%%" alt="" src="data:image/svg+xml;base64,%s">`, wide(svg), base64.StdEncoding.EncodeToString([]byte(svg)))
+}
+
+// wide is how many pixels of a screen a figure is wide. Its own width is in points.
+func wide(svg string) float64 {
+	_, width, _ := strings.Cut(svg, `<svg width="`)
+	width, _, _ = strings.Cut(width, "pt")
+	points, _ := strconv.ParseFloat(width, 64) // of what gonum wrote
+	return points / 72 * screen
 }
 
 // explorer is the output: the first view, which the script replaces by the one chosen. It has no ids that another output could have too.

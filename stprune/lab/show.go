@@ -17,6 +17,10 @@ import (
 	"github.com/stprune/workbench/stprune/run"
 )
 
+// screen is how many pixels notebooks show per inch: text is equally large in figures of a column and of a page, which is nearly as
+// wide as JupyterLab's cells.
+const screen = 128
+
 // Show displays a figure in the notebook. Outside one it saves NAME.png in the folder l.Figures and prints its path.
 func (l *Lab) Show(name string, f *figures.Figure) {
 	if gonbui.IsNotebook {
@@ -26,8 +30,8 @@ func (l *Lab) Show(name string, f *figures.Figure) {
 		l.Fail(err)
 		gonbui.SendData(&protocol.DisplayData{
 			Data: map[protocol.MIMEType]any{protocol.MIMEImagePNG: content},
-			// Text is equally large in figures of a column and of a page, which is as wide as a notebook.
-			Metadata: map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": size.Width * 16 / 25}},
+			// PNGs have 200 pixels per inch.
+			Metadata: map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": size.Width * screen / 200}},
 		})
 		gonbui.Sync()
 		return
