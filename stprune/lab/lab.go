@@ -137,14 +137,14 @@ func (l *Lab) backend(ctx context.Context, name string) (*accel.Backend, error) 
 func (l *Lab) Run(spec run.Spec) *run.Run {
 	o := run.Options{Store: l.Store, Series: l.open, Backend: l.backend, NoWait: l.NoWait}
 	title := cmp.Or(spec.Name, spec.Data.Name+" "+spec.Prune.Method)
+	c := &cell{title: title}
 	if gonbui.IsNotebook {
-		c := newCell(title)
-		defer c.done()
 		o.Watch = c.watcher()
 	} else {
 		o.Watch = run.Progress(l.Notes, title)
 	}
 	r, err := run.Do(l.ctx, spec, o)
+	c.done(err)
 	l.Fail(err)
 	r.Spec.Name = title // a stored run keeps the name it was first asked for with
 	return r
