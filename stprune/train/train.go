@@ -53,7 +53,10 @@ type Config struct {
 	// ([stprune.Pruner]'s Keep), each epoch spreading its planned steps over those it takes.
 	Inexact bool
 
-	// Devices of the backend that share each training step, see [Trainer.New]; 0 is 1.
+	// Devices of the backend share each training step: one takes as many units of the batch as another, and a batch that they can't
+	// divide is filled up with units of weight 0. All of a batch counts together, as on one device: its loss, gradient and weights,
+	// batch statistics and dropout, so that results are the same but for rounding, and the same bits whenever there are as many
+	// devices. Parameters, optimiser state and series are on each of them; what is no training step takes the first. 0 is 1.
 	Devices int
 
 	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
@@ -200,7 +203,7 @@ func (c Config) check(sources []Source) error {
 		key   string
 		value int
 		least int
-	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 1}, {"patience", c.Patience, 0}, {"devices", c.Devices, 0}} {
+	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 1}, {"patience", c.Patience, 0}} {
 		if v.value < v.least {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
@@ -248,7 +251,8 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 		c.PrunedBatch = c.Batch
 	}
 	if c.Devices = max(1, c.Devices); c.Devices > be.NumDevices() {
-		return nil, fmt.Errorf("%d devices are to share a step, but backend %s has %d; set backend.devices to at most that", c.Devices, be.Name(), be.NumDevices())
+		return nil, fmt.Errorf("backend.devices = %d, but the backend at hand has %d (%s); lower it, or set backend.name to one with more",
+			c.Devices, be.NumDevices(), be.Name())
 	}
 	if c.Unit == Block && c.Block >= sources[0].Series.N {
 		c.Unit = Window
