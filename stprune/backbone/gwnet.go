@@ -280,7 +280,7 @@ func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, matrices []*graph.Node) 
 	mixed := func(k int) *graph.Node {
 		w := graph.Reshape(graph.Slice(weight, graph.AxisRange(), graph.AxisRange(k, k+1)), m.residual, m.dilation)
 		y := graph.EinsumAxes(z, w, [][2]int{{z.Rank() - 1, 1}}, nil)
-		if y.Rank() > 2 {
+		if y.Rank() > 2 { // as rows left it
 			return y
 		}
 		return graph.Reshape(y, dims[0], y.Shape().Size()/dims[0])
