@@ -7,6 +7,7 @@ SHELL := /bin/bash
 # Jupyter reads and writes only below this folder.
 JUPYTER := JUPYTER_CONFIG_DIR=$(CURDIR)/.jupyter/config JUPYTER_DATA_DIR=$(CURDIR)/.jupyter/data \
 	JUPYTER_RUNTIME_DIR=$(CURDIR)/.jupyter/run IPYTHONDIR=$(CURDIR)/.jupyter/ipython
+NOTEBOOKS := $(CURDIR)/notebooks
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 help: ## list the targets
@@ -20,7 +21,7 @@ test: setup lint ## set up what the tests need, check the code, run all tests
 	go test -timeout 30m ./...
 
 notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browser --port 8889" is passed on)
-	$(JUPYTER) STPRUNE_RUNS="$${STPRUNE_RUNS:-$(CURDIR)/runs}" .venv/bin/jupyter lab --ip 127.0.0.1 $(ROOT_USER) --ServerApp.root_dir="$(CURDIR)/notebooks" \
+	$(JUPYTER) STPRUNE_RUNS="$${STPRUNE_RUNS:-$(CURDIR)/runs}" .venv/bin/jupyter lab --ip 127.0.0.1 $(ROOT_USER) --ServerApp.root_dir="$(NOTEBOOKS)" \
 		--LabApp.extension_manager=readonly --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 		--LanguageServerManager.autodetect=False $(ARGS)
 

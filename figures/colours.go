@@ -37,6 +37,15 @@ func diverging(low, middle, high float64) palette.ColorMap {
 	return m
 }
 
+// within is the part of a colour map that a colour bar shows.
+type within struct {
+	palette.ColorMap
+	low, high float64
+}
+
+func (m within) Min() float64 { return m.low }
+func (m within) Max() float64 { return m.high }
+
 // colourOf is noData for NaN; values beyond the map's ends have the ends' colours.
 func colourOf(m palette.ColorMap, v float64) color.Color {
 	rounding := 1e-9 * (m.Max() - m.Min()) // reversed maps may refuse their own ends

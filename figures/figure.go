@@ -46,6 +46,13 @@ func (f *Figure) PNG() ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// SVG renders the figure as a vector graphic whose text is text, in Liberation Sans. Equal figures give equal bytes.
+func (f *Figure) SVG() ([]byte, error) {
+	var out bytes.Buffer
+	err := f.write(&out, ".svg")
+	return out.Bytes(), err
+}
+
 // Column is the figure 3.25 inches wide, as a column of the usual two-column page. Its text stays 8 pt.
 func (f *Figure) Column() *Figure { return f.wide(column) }
 

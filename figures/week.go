@@ -34,7 +34,7 @@ func KeptWeek(w Week) (*Figure, error) {
 		if math.IsInf(w.Middle, 0) {
 			return nil, fmt.Errorf("week: its middle is infinite; give a number, or NaN for none")
 		}
-		colours = diverging(low, w.Middle, high)
+		colours = within{diverging(low, w.Middle, high), low, high}
 	}
 
 	p := newPlot("", "hour of day at the window's start", "")

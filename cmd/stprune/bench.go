@@ -16,6 +16,9 @@ import (
 	runs "github.com/stprune/workbench/stprune/run"
 )
 
+// processStart is as near to it as a program can tell.
+var processStart = time.Now()
+
 // benchCmd measures speed.
 type benchCmd struct {
 	Step   benchStepCmd   `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
@@ -51,7 +54,7 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	defer be.Close()
 	r, err := bench.Step{
 		Backbone: c.Model, Options: spec.Model.Options, Nodes: c.Nodes, Batch: c.Batch, Unit: c.Unit,
-		History: c.History, Horizon: c.Horizon, PerDay: c.PerDay, For: c.For,
+		History: c.History, Horizon: c.Horizon, PerDay: c.PerDay, For: c.For, Began: processStart,
 	}.Run(ctx, be)
 	if err != nil {
 		return err
@@ -63,8 +66,9 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	fmt.Printf("%s, N = %d, batch of %d %ss, %d parameters, on %s\n", r.Backbone, r.Nodes, r.Batch, r.Unit, r.Parameters, r.Backend)
 	fmt.Printf("step     %s median of %d (%s to %s)\n", ms(r.Median), r.Steps, ms(r.Fastest), ms(r.Slowest))
 	if r.GFLOPs > 0 {
-		fmt.Printf("products %.1f GFLOP/s\n", r.GFLOPs)
+		fmt.Printf("products %.1f GFLOP/s, %.0f %% of the %.1f of plain products\n", r.GFLOPs, 100*r.GFLOPs/r.Plain, r.Plain)
 	}
+	fmt.Printf("start    %.2f s from the start of the process to the end of the first step\n", r.First.Seconds())
 	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), runs.PeakMemory()>>20)
 	return nil
 }

@@ -21,7 +21,6 @@ type compareCmd struct {
 	Collect bool   `xor:"how" help:"Only report what is there."`
 	JSON    bool   `help:"Print JSON."`
 	CSV     string `type:"path" placeholder:"DIR" help:"Also write runs.csv and cells.csv into this folder."`
-	Out     string `type:"path" placeholder:"DIR" help:"Also make this folder of the report in all formats. An earlier report there is replaced."`
 	Runs    string `type:"path" env:"STPRUNE_RUNS" default:"runs" help:"Folder of runs."`
 	Backend string `help:"Backend: auto, xla, xla:cpu, xla:cuda, go. Default: what the comparison says."`
 
@@ -60,11 +59,6 @@ func (c *compareCmd) Run(ctx context.Context) error {
 	}
 	if c.CSV != "" {
 		if err := report.WriteCSV(c.CSV); err != nil {
-			return err
-		}
-	}
-	if c.Out != "" {
-		if err := report.Write(c.Out, c.spec); err != nil {
 			return err
 		}
 	}

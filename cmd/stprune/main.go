@@ -24,6 +24,7 @@ type app struct {
 	Naive    naiveCmd    `cmd:"" help:"Measure the forecasts that need no training: last value, last day, last week, time of the week."`
 	Compare  compareCmd  `cmd:"" help:"Train methods beside each other and their controls, and say what the results prove."`
 	Sweep    sweepCmd    `cmd:"" help:"Train the runs of a grid and of lists of settings: here, several at a time, or on a cluster."`
+	Report   reportCmd   `cmd:"" help:"Write what a comparison or a sweep has found into a folder for others: page, figures, tables, environment, commands."`
 	Runs     runsCmd     `cmd:"" help:"List, show, compare, export and remove runs."`
 	Methods  methodsCmd  `cmd:"" help:"List the pruning methods, or show one in full."`
 	Presets  presetsCmd  `cmd:"" help:"List the settings with which the references train."`

@@ -2,9 +2,12 @@ package main
 
 import (
 	"cmp"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -17,7 +20,8 @@ type methodsCmd struct {
 	Name string `arg:"" optional:"" help:"Method to show in full. Without one, all are listed."`
 	JSON bool   `help:"Print JSON."`
 
-	Cards bool `help:"Print the cards of all methods as Markdown."`
+	Cards   bool   `help:"Print the cards of all methods as Markdown."`
+	Results string `type:"existingdir" placeholder:"DIR" help:"Add to the cards what comparisons there measured: DIR/NAME/cells.csv, see 'stprune compare --csv'."`
 }
 
 // methodJSON is a method as the command prints it.
@@ -31,6 +35,8 @@ type methodJSON struct {
 	Exact   bool         `json:"exact"`
 	Needs   []string     `json:"needs"`
 	Options []optionJSON `json:"options"`
+
+	Measured []method.Measured `json:"measured"`
 }
 
 type optionJSON struct {
@@ -43,7 +49,7 @@ type optionJSON struct {
 
 func describeMethod(m method.Method) methodJSON {
 	d := methodJSON{Name: m.Name, Kind: m.Kind, Paper: m.Paper, Rule: m.Rule, Cost: m.Cost, Differs: m.Differs,
-		Exact: m.Exact, Needs: m.Needs.Names(), Options: []optionJSON{}}
+		Exact: m.Exact, Needs: m.Needs.Names(), Options: []optionJSON{}, Measured: m.Measured()}
 	for _, o := range m.Options {
 		described := optionJSON{Key: o.Key, Default: o.Default, Doc: o.Doc, Choices: o.Choices}
 		if o.Low != o.High {
@@ -56,7 +62,11 @@ func describeMethod(m method.Method) methodJSON {
 
 func (c *methodsCmd) Run() error {
 	if c.Cards {
-		return writeCards(os.Stdout)
+		measured, err := readMeasured(c.Results)
+		if err != nil {
+			return err
+		}
+		return writeCards(os.Stdout, measured)
 	}
 	if c.Name != "" {
 		m, err := method.ByName(c.Name)
@@ -96,6 +106,9 @@ func printMethod(w io.Writer, m methodJSON) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "method\t%s\nkind\t%s\npaper\t%s\nrule\t%s\ncost\t%s\ndiffers\t%s\nexact\t%s\nneeds\t%s\n",
 		m.Name, m.Kind, m.Paper, m.Rule, m.Cost, m.Differs, exact, needs)
+	for _, c := range m.Measured {
+		fmt.Fprintf(t, "choice of %d units\t%s, %.2g MB\n", c.Units, c, float64(c.Bytes)/1e6)
+	}
 	if err := t.Flush(); err != nil || len(m.Options) == 0 {
 		return err
 	}
@@ -111,9 +124,9 @@ func printMethod(w io.Writer, m methodJSON) error {
 }
 
 // writeCards writes the cards of all methods as Markdown: docs/methods.md.
-func writeCards(w io.Writer) error {
+func writeCards(w io.Writer, measured map[string][]measurement) error {
 	var out strings.Builder
-	out.WriteString("# Pruning methods\n\nMade by `stprune methods --cards` from the table of package method. What they reached on measured data is in [results](results/README.md).\n")
+	out.WriteString("# Pruning methods\n\nMade by `stprune methods --cards --results docs/results` from the table of package method and the [comparisons](results/README.md).\n")
 	for _, m := range method.All() {
 		d := describeMethod(m)
 		exact := "no"
@@ -122,12 +135,92 @@ func writeCards(w io.Writer) error {
 		}
 		fmt.Fprintf(&out, "\n## %s\n\n%s.\n\n| | |\n| --- | --- |\n| kind | %s |\n| paper | %s |\n| cost of choosing | %s |\n| differs from it | %s |\n| visits exactly the scheduled number | %s |\n| needs | %s |\n",
 			d.Name, d.Rule, d.Kind, inCell(d.Paper), inCell(d.Cost), inCell(d.Differs), exact, cmp.Or(strings.Join(d.Needs, ", "), "nothing but the statistics of visited units"))
+		for _, c := range d.Measured {
+			fmt.Fprintf(&out, "| choice of %d units | %s, %.2g MB |\n", c.Units, c, float64(c.Bytes)/1e6)
+		}
 		for _, o := range d.Options {
 			fmt.Fprintf(&out, "| option `%s`, default %v | %s |\n", o.Key, o.Default, inCell(o.Doc))
+		}
+		if rows := measured[m.Name]; len(rows) > 0 {
+			out.WriteString("\n| measured with these defaults | retention | epochs of visits | MAE | against random |\n| --- | ---: | ---: | ---: | ---: |\n")
+			for _, r := range rows {
+				fmt.Fprintf(&out, "| [%s](results/%[1]s/report.md), seeds: %d | %.3g %% | %.2f | %.4g | %s |\n", r.comparison, r.seeds, 100*r.rho, r.visits, r.mae, r.againstRandom)
+			}
 		}
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// measurement is what a comparison measured of a method with its default settings.
+type measurement struct {
+	comparison    string
+	seeds         int
+	rho, visits   float64
+	mae           float64
+	againstRandom string // relative difference; empty for random itself
+}
+
+// readMeasured reads the cells of the comparisons in a folder, by method.
+func readMeasured(dir string) (map[string][]measurement, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "cells.csv"))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]measurement{}
+	for _, file := range files {
+		if err := readCells(file, all); err != nil {
+			return nil, fmt.Errorf("%s: %w; write it with 'stprune compare --csv'", file, err)
+		}
+	}
+	return all, nil
+}
+
+func readCells(file string, all map[string][]measurement) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return errors.New("empty")
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	for _, name := range []string{"batch_policy", "rho", "label", "method", "seeds_finished", "full_epochs", "mae", "random_relative"} {
+		if _, there := column[name]; !there {
+			return fmt.Errorf("no column %s", name)
+		}
+	}
+	for _, row := range rows[1:] {
+		cell := func(name string) string { return row[column[name]] }
+		if cell("label") != cell("method") || cell("batch_policy") != "fixed" || cell("mae") == "" { // other settings, or not measured
+			continue
+		}
+		m := measurement{comparison: filepath.Base(filepath.Dir(file))}
+		relative := 0.0
+		for name, value := range map[string]any{"seeds_finished": &m.seeds, "rho": &m.rho, "full_epochs": &m.visits, "mae": &m.mae, "random_relative": &relative} {
+			if text := cell(name); text != "" {
+				if _, err := fmt.Sscan(text, value); err != nil {
+					return fmt.Errorf("%s = %q: %w", name, text, err)
+				}
+			}
+		}
+		if cell("random_relative") != "" {
+			m.againstRandom = fmt.Sprintf("%+.1f %%", 100*relative)
+		}
+		all[cell("method")] = append(all[cell("method")], m)
+	}
+	return nil
 }
 
 // inCell is text that cannot end a cell of a table.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,27 @@ func TestCardsAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if output(t, 0, "methods", "--cards") != string(stored) {
-		t.Error("docs/methods.md is old; write it anew: bin/stprune methods --cards > docs/methods.md")
+	if output(t, 0, "methods", "--cards", "--results", "../../docs/results") != string(stored) {
+		t.Error("docs/methods.md is old; write it anew: bin/stprune methods --cards --results docs/results > docs/methods.md")
+	}
+}
+
+func TestCardsOfBadResults(t *testing.T) {
+	for content, says := range map[string]string{
+		"":                        "empty",
+		"rho,mae\n0.1,2\n":        "no column batch_policy",
+		"batch_policy,rho\n0.1\n": "wrong number of fields",
+		"batch_policy,rho,label,method,seeds_finished,full_epochs,mae,random_relative\nfixed,much,random,random,3,2,20,\n": `rho = "much"`,
+	} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "some"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "some", "cells.csv"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readMeasured(dir); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "cells.csv") {
+			t.Errorf("%q: error %v, want %q", content, err, says)
+		}
 	}
 }

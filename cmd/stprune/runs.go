@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -27,7 +28,7 @@ type runsCmd struct {
 	Weights runsWeightsCmd `cmd:"" help:"Write a finished run's best parameters as the reference's state dict (.npz), which PyTorch loads."`
 	Du      runsDiskCmd    `cmd:"" help:"Show what runs take on disk."`
 	Gc      runsCleanCmd   `cmd:"" help:"Remove checkpoints of finished runs, which nothing reads again."`
-	Rm      runsRemoveCmd  `cmd:"" help:"Remove runs. One that is being trained stays."`
+	Rm      runsRemoveCmd  `cmd:"" help:"Remove runs, by id or by conditions. One that is being trained stays."`
 }
 
 // filters of runs, as several commands take them.
@@ -99,7 +100,8 @@ func (c *runsWeightsCmd) Run(ctx context.Context, parent *runsCmd) error {
 }
 
 type runsRemoveCmd struct {
-	IDs []string `arg:"" name:"id" help:"Ids of runs, or how they begin."`
+	Which []string `arg:"" name:"id" help:"Ids of runs, or how they begin; or conditions that they all meet, as of 'stprune runs list'."`
+	Yes   bool     `help:"Do remove the runs that meet the conditions, instead of listing them."`
 }
 
 // runJSON is a run as the commands print it.
@@ -289,11 +291,30 @@ func (c *runsShowCmd) Run(parent *runsCmd) error {
 }
 
 func (c *runsRemoveCmd) Run(parent *runsCmd) error {
-	store := runs.NewStore(parent.Runs)
-	for _, id := range c.IDs {
-		if err := store.Remove(id); err != nil {
-			return err
+	conditions := slices.ContainsFunc(c.Which, func(w string) bool { return strings.ContainsAny(w, "=!<>") })
+	if !conditions {
+		store := runs.NewStore(parent.Runs)
+		for _, id := range c.Which {
+			if err := store.Remove(id); err != nil {
+				return err
+			}
 		}
+		return nil
+	}
+	store, found, err := filters{c.Which}.runs(parent.Runs)
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		if c.Yes {
+			if err := store.Remove(r.ID); err != nil {
+				return err
+			}
+		}
+		fmt.Printf("%s  %s\n", r.ID, oneLine(r.Spec.Name))
+	}
+	if !c.Yes {
+		fmt.Printf("%d runs would be removed; add --yes\n", len(found))
 	}
 	return nil
 }

@@ -36,6 +36,27 @@ func fromJSON[T any](t *testing.T, args ...string) T {
 	return v
 }
 
+func TestRunsRemovedByConditions(t *testing.T) {
+	waves(t)
+	full := trained(t, "prune.method=full")
+	random := trained(t, "prune.method=random", "prune.rho=0.5")
+	left := func() (ids []string) {
+		for _, r := range fromJSON[[]runJSON](t, "runs", "list", "--json") {
+			ids = append(ids, r.ID)
+		}
+		return ids
+	}
+	says(t, output(t, 0, "runs", "rm", "method=random"), random, "1 runs would be removed; add --yes")
+	if got := left(); len(got) != 2 {
+		t.Errorf("without --yes %v are left", got)
+	}
+	output(t, exitUsage, "runs", "rm", "method=random", "prune.roh<1", "--yes")
+	says(t, output(t, 0, "runs", "rm", "method=random", "mae>0", "--yes"), random)
+	if got := left(); len(got) != 1 || got[0] != full {
+		t.Errorf("%v are left, want %s", got, full)
+	}
+}
+
 func TestRunsListSortsAndFilters(t *testing.T) {
 	waves(t)
 	full := trained(t, "prune.method=full", "name=all of it")

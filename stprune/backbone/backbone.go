@@ -398,6 +398,15 @@ func (o *options) float(key string, fallback float64) float64 {
 	}
 }
 
+// rate is a share that dropout drops.
+func (o *options) rate(key string, fallback float64) float64 {
+	v := o.float(key, fallback)
+	if !(v >= 0 && v < 1) {
+		o.err = fmt.Errorf("option %s = %v; want a share in [0,1)", key, v)
+	}
+	return v
+}
+
 func (o *options) bool(key string, fallback bool) bool {
 	o.known = append(o.known, key)
 	switch v := o.given[key].(type) {

@@ -83,6 +83,7 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 		`option "layer" is unknown`: func(c *Config, _ *string) { c.Options = map[string]any{"layer": 3} },
 		"option layers = three":     func(c *Config, _ *string) { c.Options = map[string]any{"layers": "three"} },
 		"want a whole number":       func(c *Config, _ *string) { c.Options = map[string]any{"layers": 2.5} },
+		"option dropout = 2; want":  func(c *Config, _ *string) { c.Options = map[string]any{"dropout": 2} },
 	} {
 		c, name := good, "stid"
 		change(&c, &name)

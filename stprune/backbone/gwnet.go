@@ -52,7 +52,7 @@ func newGWNet(c Config, o *options) Backbone {
 		kernel:   o.int("kernel", 2),
 		blocks:   o.int("blocks", 4),
 		layers:   o.int("layers", 2),
-		dropout:  o.float("dropout", 0.3),
+		dropout:  o.rate("dropout", 0.3),
 		adaptive: o.bool("adaptive", true),
 		node:     o.int("node_dim", 10),
 		dead:     o.bool("dead_convs", false),
@@ -69,8 +69,6 @@ func newGWNet(c Config, o *options) Backbone {
 	case min(m.residual, m.dilation, m.skip, m.end, m.kernel, m.blocks, m.layers) == 0:
 		o.err = fmt.Errorf("options residual = %d, dilation = %d, skip = %d, end = %d, kernel = %d, blocks = %d, layers = %d; each must be at least 1",
 			m.residual, m.dilation, m.skip, m.end, m.kernel, m.blocks, m.layers)
-	case !(m.dropout >= 0 && m.dropout < 1):
-		o.err = fmt.Errorf("option dropout = %v; want a share in [0,1)", m.dropout)
 	case m.walks && c.Graph == nil:
 		o.err = fmt.Errorf("option supports = %s needs a graph, "+noGraph, supports, `supports = "none"`)
 	case !m.walks && !m.adaptive && c.Graph == nil:

@@ -65,8 +65,8 @@ func newOpenCity(c Config, o *options) Backbone {
 		heads:            o.int("heads", size[2]),
 		lap:              o.int("lap_dim", 8),
 		ff:               o.int("ff_ratio", 2),
-		dropout:          o.float("dropout", 0.1),
-		attentionDropout: o.float("attention_dropout", 0.3),
+		dropout:          o.rate("dropout", 0.1),
+		attentionDropout: o.rate("attention_dropout", 0.3),
 		patch:            o.int("patch", 0),
 		mix:              o.text("graph", "data", "none") == "data",
 		recompute:        o.bool("recompute", false),
@@ -93,11 +93,6 @@ func (m *openCity) check() error {
 		return fmt.Errorf("option ff_ratio = %d; want at least 1", m.ff)
 	case m.patch > openCityPatch:
 		return fmt.Errorf("option patch = %d; a token has at most %d steps", m.patch, openCityPatch)
-	}
-	for name, rate := range map[string]float64{"dropout": m.dropout, "attention_dropout": m.attentionDropout} {
-		if !(rate >= 0 && rate < 1) {
-			return fmt.Errorf("option %s = %v; want a share in [0,1)", name, rate)
-		}
 	}
 	if m.patch == 0 {
 		if m.StepsPerDay%24 != 0 || m.StepsPerDay/24 > openCityPatch {

@@ -51,7 +51,7 @@ func newSTAEformer(c Config, o *options) Backbone {
 		ff:        o.int("ff_dim", 256),
 		heads:     o.int("heads", 4),
 		layers:    o.int("layers", 3),
-		dropout:   o.float("dropout", 0.1),
+		dropout:   o.rate("dropout", 0.1),
 		dowZero:   o.text("dow_index", "calendar", "zero") == "zero",
 		recompute: o.bool("recompute", false),
 		attention: o.text("attention", "chunked", "single", "whole"),
@@ -63,8 +63,6 @@ func newSTAEformer(c Config, o *options) Backbone {
 	case m.width()%m.heads != 0:
 		o.err = fmt.Errorf("option heads = %d does not divide the width %d (embed_dim + tod_dim + dow_dim + node_dim + adaptive_dim); "+
 			"change heads or one of the dims", m.heads, m.width())
-	case !(m.dropout >= 0 && m.dropout < 1):
-		o.err = fmt.Errorf("option dropout = %v; want a share in [0,1)", m.dropout)
 	}
 	return m
 }

@@ -29,7 +29,7 @@ func newSTID(c Config, o *options) Backbone {
 		tod:     o.int("tod_dim", 32),
 		dow:     o.int("dow_dim", 32),
 		layers:  o.int("layers", 3),
-		dropout: o.float("dropout", 0.15),
+		dropout: o.rate("dropout", 0.15),
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/accel"
@@ -28,6 +31,7 @@ type Step struct {
 	PerDay   int            // steps of a day; default 288
 	Least    int            // steps measured at least; default 10
 	For      time.Duration  // and as long as this; default 5 s
+	Began    time.Time      // of the process, to measure from it to the end of the first step; default: when Run is called
 }
 
 // Report is what was measured.
@@ -38,7 +42,8 @@ type Report struct {
 	Batch      int           `json:"batch"`
 	Unit       string        `json:"unit"`
 	Parameters int           `json:"parameters"`
-	Compile    time.Duration `json:"compile_ns"` // of the step's first call
+	Compile    time.Duration `json:"compile_ns"`    // of the step's first call
+	First      time.Duration `json:"first_step_ns"` // from Began to the end of the first step
 	Steps      int           `json:"steps"`
 	Median     time.Duration `json:"median_ns"` // from the end of a step to the end of the next, the host's work included
 	Fastest    time.Duration `json:"fastest_ns"`
@@ -46,6 +51,9 @@ type Report struct {
 	// GFLOPs counts the forward matrix products of the backbone three times (backward takes twice as much) and nothing else,
 	// at the median; 0 when the backbone doesn't say how many there are.
 	GFLOPs float64 `json:"gflop_per_s"`
+	// Plain is what the backend reaches in products of [16384,128] with [128,128] and nothing else (Go: of [512,128]), the best of some before and after
+	// the steps: what GFLOPs can be compared with on a machine whose speed varies.
+	Plain float64 `json:"plain_gflop_per_s"`
 }
 
 // Run measures.
@@ -61,6 +69,9 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	def(&s.Least, 10)
 	if s.For == 0 {
 		s.For = 5 * time.Second
+	}
+	if s.Began.IsZero() {
+		s.Began = time.Now()
 	}
 	if s.Nodes < 1 || s.Batch < 1 {
 		return Report{}, fmt.Errorf("bench: %d nodes, batch %d; both must be at least 1", s.Nodes, s.Batch)
@@ -88,14 +99,19 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	}
 	defer trainer.Close()
 
+	before, err := plainProduct(be)
+	if err != nil {
+		return Report{}, err
+	}
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var times []time.Duration
+	var first time.Duration
 	var begin, last time.Time
 	err = trainer.Run(stop, train.Events{Step: func(train.Progress) {
 		now := time.Now()
 		if begin.IsZero() { // the first step compiled, the second warms up
-			begin = now
+			begin, first = now, now.Sub(s.Began)
 		} else if !last.IsZero() {
 			times = append(times, now.Sub(last))
 		}
@@ -112,7 +128,7 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	}
 	r := Report{
 		Backend: be.Kind, Backbone: s.Backbone, Nodes: s.Nodes, Batch: s.Batch, Unit: s.Unit, Parameters: trainer.Parameters(),
-		Steps: len(times), Fastest: slices.Min(times), Slowest: slices.Max(times),
+		First: first, Steps: len(times), Fastest: slices.Min(times), Slowest: slices.Max(times),
 	}
 	for _, d := range trainer.Compiled() {
 		r.Compile += d
@@ -121,7 +137,44 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	r.Median = times[len(times)/2]
 	perUnit := trainer.Products()
 	r.GFLOPs = 3 * 2 * perUnit * float64(s.Batch) / r.Median.Seconds() / 1e9
-	return r, nil
+	after, err := plainProduct(be)
+	r.Plain = max(before, after)
+	return r, err
+}
+
+// plainProduct is the speed in GFLOP/s of products of a tall matrix with a square one, as layers of the backbones are: the best of
+// some.
+func plainProduct(be *accel.Backend) (float64, error) {
+	const width, layers = 128, 4
+	rows := 16384
+	if be.Kind == accel.Go { // which takes thirty times as long
+		rows = 512
+	}
+	chain, err := graph.NewExec(be.Backend, func(x, w *graph.Node) *graph.Node {
+		for range layers {
+			x = graph.MatMul(x, w)
+		}
+		return graph.ReduceAllMax(x) // little to fetch
+	})
+	if err != nil {
+		return 0, fmt.Errorf("bench: %w", err)
+	}
+	defer chain.Finalize()
+	x := tensors.FromFlatDataAndDimensions(make([]float32, rows*width), rows, width)
+	w := tensors.FromFlatDataAndDimensions(make([]float32, width*width), width, width)
+	defer func() { _, _ = x.FinalizeAll(), w.FinalizeAll() }()
+	fastest := math.Inf(1)
+	for range 5 {
+		start := time.Now()
+		out, err := chain.Call1(x, w)
+		if err != nil {
+			return 0, fmt.Errorf("bench: %w", err)
+		}
+		out.MaterializeLocal() // waits for it
+		fastest = min(fastest, time.Since(start).Seconds())
+		_ = out.FinalizeAll() // nothing more is asked of it
+	}
+	return 2 * float64(rows) * width * width * layers / fastest / 1e9, nil
 }
 
 // series has enough windows for a few batches.

@@ -422,53 +422,23 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-func TestWrite(t *testing.T) {
-	spec := with(t)
-	report, err := made(t, spec, map[string]float64{"full data": 1.5, "random": 1.6, "st-prune": 1.55}).report()
+func TestWriteCSV(t *testing.T) {
+	report, err := made(t, with(t), map[string]float64{"full data": 1.5, "random": 1.6, "st-prune": 1.55}).report()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "reports", "first")
-	for range 2 { // the second replaces the first
-		if err := report.Write(dir, spec); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "left over"), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := report.Write(dir, spec); err != nil {
+	dir := filepath.Join(t.TempDir(), "tables")
+	if err := report.WriteCSV(dir); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		entries, err := os.ReadDir(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
+	if text, err := os.ReadFile(filepath.Join(dir, "runs.csv")); err != nil || string(text) != report.RunsCSV() {
+		t.Errorf("runs.csv holds %q (%v)", text, err)
 	}
-	if want := []string{"cells.csv", "comparison.toml", "report.json", "report.md", "runs.csv", "first"}; !slices.Equal(names, want) {
-		t.Errorf("the folder and the one above hold %q, want %q", names, want)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the folder holds %v (%v)", entries, err)
 	}
-	if again, err := Load(filepath.Join(dir, "comparison.toml")); err != nil || len(again.Methods) != 2 {
-		t.Errorf("the comparison reads as %+v (%v)", again, err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var decoded Report
-	if err := json.Unmarshal(text, &decoded); err != nil || decoded.Markdown() != report.Markdown() {
-		t.Errorf("report.json reads as %+v (%v)", decoded, err)
-	}
-	if err := report.Write(t.TempDir(), spec); err == nil || !strings.Contains(err.Error(), "choose another name") {
-		t.Errorf("a folder of something else: error %v", err)
-	}
-	if err := report.WriteCSV(filepath.Dir(dir)); err != nil {
-		t.Error(err)
+	if err := report.WriteCSV(filepath.Join(dir, "runs.csv")); err == nil || !strings.Contains(err.Error(), "report: ") {
+		t.Errorf("into a file: error %v", err)
 	}
 }
 

@@ -290,12 +290,8 @@ func (s Spec) TOML() ([]byte, error) {
 		}
 		f.Methods = append(f.Methods, table)
 	}
-	var base map[string]any
-	if err := toml.Unmarshal(s.Base.TOML(), &base); err != nil {
+	if err := f.Fill(s.Base); err != nil {
 		return nil, fmt.Errorf("comparison: %w", err)
-	}
-	for name, table := range f.Tables() {
-		*table, _ = base[name].(map[string]any)
 	}
 	return toml.Marshal(f)
 }

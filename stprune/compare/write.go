@@ -1,8 +1,6 @@
 package compare
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -20,7 +18,7 @@ func (r *Report) Markdown() string {
 	var out strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n\n", args...) }
 	table := func(t *figures.Table) {
-		if len(t.Rows) > 0 {
+		if t.Runs = nil; len(t.Rows) > 0 { // ids are in the list of runs
 			say("%s", strings.TrimSpace(t.Markdown()))
 		}
 	}
@@ -29,17 +27,12 @@ func (r *Report) Markdown() string {
 		title = "Comparison"
 	}
 	say("# %s", title)
-	say("%s. Seeds %s. Test errors are those of the parameters of the best validation epoch: mean of all horizons, mean ± standard "+
-		"deviation over seeds.", r.Setting, strings.Trim(fmt.Sprint(r.Seeds), "[]"))
-	if r.reconstructed() {
-		say("† ST-Prune is %s (arXiv 2602.19113): its equations are not available to us, and these are not the paper's numbers.", reconstruction)
-	}
-	for _, n := range r.Notes {
-		say("%s", n)
+	for _, text := range r.Intro() {
+		say("%s", text)
 	}
 
 	say("## Verdicts")
-	table(r.verdicts())
+	table(r.VerdictTable())
 	heading := ""
 	for _, g := range r.Groups {
 		if h := policyTitle(g.BatchPolicy); h != heading {
@@ -47,14 +40,14 @@ func (r *Report) Markdown() string {
 			say("## %s", h)
 		}
 		say("### Retention %s", percent(g.Rho))
-		table(g.errors())
-		table(g.cost())
-		table(g.seconds())
+		table(g.ErrorTable())
+		table(g.CostTable())
+		table(g.SecondsTable())
 		say("Each pruner against all others (p adjusted over a row):")
-		table(g.pruners())
+		table(g.PrunerTable())
 		for _, role := range []Role{Full, Random, EqualSteps} {
-			if t := g.against(role); len(t.Rows) > 0 {
-				say("Against %s:", roleNames[role])
+			if t := g.AgainstTable(role); len(t.Rows) > 0 {
+				say("Against %s:", role.InWords())
 				table(t)
 			}
 		}
@@ -64,8 +57,8 @@ func (r *Report) Markdown() string {
 		"Equal seconds: as many epochs as fit the median seconds of the pruned runs at that retention, without compiling; trained after them.")
 	for _, g := range r.Groups {
 		for _, role := range []Role{EqualVisits, EqualSeconds} {
-			if t := g.against(role); len(t.Rows) > 0 {
-				say("%s, retention %s, %s:", policyTitle(g.BatchPolicy), percent(g.Rho), roleNames[role])
+			if t := g.AgainstTable(role); len(t.Rows) > 0 {
+				say("%s, retention %s, %s:", policyTitle(g.BatchPolicy), percent(g.Rho), role.InWords())
 				table(t)
 			}
 		}
@@ -87,24 +80,52 @@ func (r *Report) Markdown() string {
 	}
 
 	say("## How to read it")
-	fmt.Fprintf(&out, "Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
-		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.\n\n", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)
-	if len(r.Primary) > 0 {
-		say("Tests of %s against controls are adjusted apart from those of the other methods: the comparison names what it is about.",
-			oneLine(strings.Join(r.Primary, ", ")))
+	before, terms, after := r.Reading()
+	for _, text := range before {
+		say("%s", text)
 	}
-	fmt.Fprintf(&out, "- better, worse: adjusted p at most %g, interval without 0, and a difference of at least %s of the error\n", r.Alpha, percent(r.Floor))
-	fmt.Fprintf(&out, "- no difference: below %s of the error; the interval says how sure that is\n", percent(r.Floor))
-	fmt.Fprintf(&out, "- undecided: larger, and not proven\n- not enough seeds: with so few no difference can be proven\n\n")
-	fmt.Fprintf(&out, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes. "+
-		"Controls match what a method's schedule plans, rounded to whole epochs of at least 1.\n")
+	for _, term := range terms {
+		fmt.Fprintf(&out, "- %s\n", term)
+	}
+	fmt.Fprintf(&out, "\n%s\n", after)
 	return out.String()
+}
+
+// Intro says what was compared, and what must be known beside the numbers.
+func (r *Report) Intro() []string {
+	all := []string{fmt.Sprintf("%s. Seeds %s. Test errors are those of the parameters of the best validation epoch: mean of all horizons, mean ± standard "+
+		"deviation over seeds.", r.Setting, strings.Trim(fmt.Sprint(r.Seeds), "[]"))}
+	if r.reconstructed() {
+		all = append(all, fmt.Sprintf("† ST-Prune is %s (arXiv 2602.19113): its equations are not available to us, and these are not the paper's numbers.", reconstruction))
+	}
+	return append(all, r.Notes...)
+}
+
+// Reading says how differences are measured, what each verdict means, and what the columns of costs are.
+func (r *Report) Reading() (before, terms []string, after string) {
+	before = []string{fmt.Sprintf("Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
+		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)}
+	if len(r.Primary) > 0 {
+		before = append(before, fmt.Sprintf("Tests of %s against controls are adjusted apart from those of the other methods: the comparison names what it is about.",
+			oneLine(strings.Join(r.Primary, ", "))))
+	}
+	terms = []string{
+		fmt.Sprintf("better, worse: adjusted p at most %g, interval without 0, and a difference of at least %s of the error", r.Alpha, percent(r.Floor)),
+		fmt.Sprintf("no difference: below %s of the error; the interval says how sure that is", percent(r.Floor)),
+		"undecided: larger, and not proven",
+		"not enough seeds: with so few no difference can be proven",
+	}
+	return before, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes. " +
+		"Controls match what a method's schedule plans, rounded to whole epochs of at least 1."
 }
 
 var roleNames = map[Role]string{
 	Full: "full data", Random: "random units at equal retention and schedule", EqualSteps: "full data with equal optimiser steps",
 	EqualVisits: "full data with equal visits", EqualSeconds: "full data with equal seconds", Pruner: "method",
 }
+
+// InWords says what a control is.
+func (r Role) InWords() string { return roleNames[r] }
 
 func policyTitle(policy string) string {
 	switch policy {
@@ -127,8 +148,8 @@ func (r *Report) reconstructed() bool {
 	return false
 }
 
-// verdicts has a row for each pruner.
-func (r *Report) verdicts() *figures.Table {
+// VerdictTable has a row for each pruner: what is proven of it.
+func (r *Report) VerdictTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"method", "batches", "retention", "other pruners", "full data", "random", "equal steps", "equal visits", "equal seconds"}}
 	for _, g := range r.Groups {
 		for _, c := range g.Cells {
@@ -157,7 +178,7 @@ func (r *Report) verdicts() *figures.Table {
 				}
 				row = append(row, verdict)
 			}
-			t.Rows = append(t.Rows, row)
+			t.Rows, t.Runs = append(t.Rows, row), append(t.Runs, c.Runs)
 		}
 	}
 	return t
@@ -181,7 +202,8 @@ func (g Group) nameOf(label string) string {
 	return label
 }
 
-func (g Group) errors() *figures.Table {
+// ErrorTable has the test errors of each cell, mean ± standard deviation over seeds.
+func (g Group) ErrorTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"test errors", "control for", "runs", "MAE", "@3", "@6", "@12", "RMSE", "MAPE"}}
 	digits := g.decimals()
 	for _, c := range g.Cells {
@@ -199,7 +221,7 @@ func (g Group) errors() *figures.Table {
 			}
 			row[7], row[8] = text(c.RMSE, digits), text(Spread{100 * c.MAPE.Mean, 100 * c.MAPE.SD}, 2)+" %"
 		}
-		t.Rows = append(t.Rows, row)
+		t.Rows, t.Runs = append(t.Rows, row), append(t.Runs, c.Runs)
 	}
 	return t
 }
@@ -227,18 +249,21 @@ func (c Cell) controls() string {
 	return strings.Join(roles, ", ")
 }
 
-func (g Group) cost() *figures.Table {
+// CostTable has what a run of each cell with results took.
+func (g Group) CostTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"cost of a run", "kept", "visits", "forwarded", "back-propagated", "optimiser steps", "effective size"}}
 	for _, c := range g.Cells {
 		if len(c.Runs) > 0 {
 			t.Rows = append(t.Rows, []string{c.name(), fmt.Sprintf("%.3f %%", 100*c.Kept), fmt.Sprintf("%.2f", c.FullEpochs), fmt.Sprintf("%.0f", c.Forwarded),
 				fmt.Sprintf("%.0f", c.BackPropagated), fmt.Sprintf("%.0f", c.OptimiserSteps), fmt.Sprintf("%.1f", c.EffectiveSize)})
+			t.Runs = append(t.Runs, c.Runs)
 		}
 	}
 	return t
 }
 
-func (g Group) seconds() *figures.Table {
+// SecondsTable has what the seconds of a run were spent on.
+func (g Group) SecondsTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"seconds of a run", "compile", "steps", "selection", "scoring", "evaluation", "saving", "total", "without scoring"}}
 	for _, c := range g.Cells {
 		if len(c.Runs) == 0 {
@@ -248,12 +273,13 @@ func (g Group) seconds() *figures.Table {
 		for _, v := range []float64{s.Compile, s.Steps, s.Selection, s.Scoring, s.Evaluation, s.Saving, s.Total, s.WithoutScoring} {
 			row = append(row, fmt.Sprintf("%.2f", v))
 		}
-		t.Rows = append(t.Rows, row)
+		t.Rows, t.Runs = append(t.Rows, row), append(t.Runs, c.Runs)
 	}
 	return t
 }
 
-func (g Group) pruners() *figures.Table {
+// PrunerTable says of each pruner which others it is better and worse than.
+func (g Group) PrunerTable() *figures.Table {
 	verdicts := []stats.Verdict{stats.Better, stats.Worse, stats.NoDifference, stats.Undecided, stats.NotEnoughSeeds}
 	t := &figures.Table{Columns: []string{"method", "better than", "worse than", "no difference", "undecided", "not enough seeds"}}
 	for _, c := range g.Cells {
@@ -270,13 +296,14 @@ func (g Group) pruners() *figures.Table {
 			}
 		}
 		if found {
-			t.Rows = append(t.Rows, row)
+			t.Rows, t.Runs = append(t.Rows, row), append(t.Runs, c.Runs)
 		}
 	}
 	return t
 }
 
-func (g Group) against(role Role) *figures.Table {
+// AgainstTable compares each pruner with its control of that role.
+func (g Group) AgainstTable(role Role) *figures.Table {
 	t := &figures.Table{Columns: []string{"method", "control", "seeds", "difference", "relative", "95 % interval", "p", "Holm p", "verdict"}}
 	d := g.decimals() + 1
 	for _, c := range g.Cells {
@@ -290,6 +317,7 @@ func (g Group) against(role Role) *figures.Table {
 			}
 			t.Rows = append(t.Rows, []string{c.name(), oneLine(a.Label), fmt.Sprint(a.Pairs), fmt.Sprintf("%+.*f", d, a.Difference),
 				fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.P), fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
+			t.Runs = append(t.Runs, c.Runs)
 		}
 	}
 	return t
@@ -372,21 +400,12 @@ func cells(known bool, numbers []float64) []string {
 	return row
 }
 
-// WriteCSV puts runs.csv and cells.csv into the folder dir.
+// WriteCSV puts runs.csv and cells.csv into the folder dir. Each is replaced as a whole.
 func (r *Report) WriteCSV(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	return writeAll(dir, r.csv())
-}
-
-func (r *Report) csv() map[string]string {
-	return map[string]string{"runs.csv": r.RunsCSV(), "cells.csv": r.CellsCSV()}
-}
-
-// writeAll replaces files as a whole, one after the other.
-func writeAll(dir string, files map[string]string) error {
-	for name, text := range files {
+	for name, text := range map[string]string{"runs.csv": r.RunsCSV(), "cells.csv": r.CellsCSV()} {
 		path := filepath.Join(dir, name)
 		err := os.WriteFile(path+".partial", []byte(text), 0o644)
 		if err == nil {
@@ -395,58 +414,6 @@ func writeAll(dir string, files map[string]string) error {
 		if err != nil {
 			return fmt.Errorf("report: %w; check the space and the rights there", err)
 		}
-	}
-	return nil
-}
-
-// reportFile is in every report's folder.
-const reportFile = "report.md"
-
-// Write makes dir a folder of report.md, report.json, runs.csv, cells.csv and the comparison's comparison.toml. A folder that is
-// there must be an earlier report; it is replaced as a whole.
-func (r *Report) Write(dir string, spec Spec) (err error) {
-	fail := func(err error) error { return fmt.Errorf("report %s: %w", dir, err) }
-	dir = filepath.Clean(dir)
-	_, missing := os.Lstat(dir)
-	if _, err := os.Stat(filepath.Join(dir, reportFile)); missing == nil && err != nil {
-		return fail(fmt.Errorf("it exists and holds no %s; choose another name", reportFile))
-	}
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fail(err)
-	}
-	text, err := spec.TOML()
-	if err != nil {
-		return fail(err)
-	}
-	files := r.csv()
-	files[reportFile], files["report.json"], files["comparison.toml"] = r.Markdown(), string(data)+"\n", string(text)
-
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fail(err)
-	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*.partial")
-	if err != nil {
-		return fail(err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }() // what is left of it
-	fresh, old := filepath.Join(temp, "new"), filepath.Join(temp, "old")
-	if err := os.Mkdir(fresh, 0o755); err != nil {
-		return fail(err)
-	}
-	if err := writeAll(fresh, files); err != nil {
-		return err
-	}
-	if missing == nil {
-		if err := os.Rename(dir, old); err != nil {
-			return fail(err)
-		}
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		if missing == nil {
-			err = errors.Join(err, os.Rename(old, dir))
-		}
-		return fail(err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/stprune/workbench/figures"
 	"github.com/stprune/workbench/stprune/run"
 	"github.com/stprune/workbench/stprune/stats"
@@ -62,19 +64,25 @@ func dataOf(s run.Spec) string {
 
 // estimate is the mean of a number over the group's runs, with its interval when there are several.
 func (l *Lab) estimate(g *group, of func(i int) float64) figures.Estimate {
-	values, mean := make([]float64, len(g.runs)), 0.0
+	values := make([]float64, len(g.runs))
 	for i := range values {
 		values[i] = of(i)
-		mean += values[i] / float64(len(values))
 	}
-	if len(values) == 1 {
-		return figures.Single(mean)[0]
-	}
-	interval, err := stats.Student(values, stats.Level)
+	e, err := Estimate(values)
 	if err != nil {
 		l.Fail(fmt.Errorf("%s: %w", g.name, err))
 	}
-	return figures.Estimate{Mean: mean, Low: interval.Low, High: interval.High}
+	return e
+}
+
+// Estimate is the mean of a number over seeds, with Student's 95 % interval of it when there are several.
+func Estimate(values []float64) (figures.Estimate, error) {
+	mean := stat.Mean(values, nil)
+	if len(values) == 1 {
+		return figures.Single(mean)[0], nil
+	}
+	interval, err := stats.Student(values, stats.Level)
+	return figures.Estimate{Mean: mean, Low: interval.Low, High: interval.High}, err
 }
 
 // mae is the group's test MAE, averaged over all horizons.

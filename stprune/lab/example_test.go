@@ -10,6 +10,15 @@ import (
 	"github.com/stprune/workbench/stprune/run"
 )
 
+// A whole cell. Run again, it trains nothing and shows the same.
+func ExampleDo() {
+	lab.Do(func(l *lab.Lab) {
+		runs := l.Runs(l.FourWays(l.City().Name, 0.1)...)
+		l.ShowTable(l.Results(runs...))
+		l.Show("loss-complexity", l.LossComplexity(runs[0], runs[2]))
+	})
+}
+
 // In a notebook cell lab.Do takes the place of lab.With, and the store and data folders are the default ones.
 func ExampleWith() {
 	dir, err := os.MkdirTemp("", "lab")
@@ -32,4 +41,37 @@ func ExampleWith() {
 		fmt.Println(err)
 	}
 	// Output: one epoch, few windows: 96 of 4825 windows visited in 2 epochs
+}
+
+func ExampleLab_Fail() {
+	err := lab.With(context.Background(), func(l *lab.Lab) {
+		spec := lab.Spec("city")
+		l.Fail(spec.Set("prune.rho=much"))
+		fmt.Println("not reached")
+	})
+	fmt.Println(err != nil)
+	// Output: true
+}
+
+func ExampleLab_Series() {
+	lab.Do(func(l *lab.Lab) {
+		s := l.Series("mine") // after: stprune data import FILE --name mine
+		fmt.Println(s.N, "nodes,", s.T, "steps of", s.Calendar.Step)
+	})
+}
+
+// Settings that the fields of a spec don't make shorter are set as on the command line.
+func ExampleLab_Run() {
+	lab.Do(func(l *lab.Lab) {
+		spec := lab.Spec(l.City().Name)
+		l.Fail(spec.Set("train.epochs=10", "prune.method=st-prune", "prune.rho=0.1"))
+		l.ShowTable(l.Results(l.Run(spec)))
+	})
+}
+
+func ExampleLab_Runs() {
+	lab.Do(func(l *lab.Lab) {
+		runs := l.Runs(l.Seeds(lab.Spec(l.City().Name), 3)...)
+		l.ShowTable(l.Results(runs...))
+	})
 }

@@ -59,26 +59,34 @@ func Do(work func(l *Lab)) {
 
 // With gives work a lab and returns the error of the call that failed, if one did. Training stops, and can be resumed, when
 // ctx is cancelled.
-func With(ctx context.Context, work func(l *Lab)) error {
+func With(ctx context.Context, work func(l *Lab)) (err error) {
 	l := &Lab{
 		Store: run.NewStore(""), Folders: datasets.Folders(), Figures: "figures", Out: os.Stdout, Notes: os.Stderr, ctx: ctx,
 		series: map[string]*datasets.Series{}, backends: map[string]*accel.Backend{},
 	}
+	defer func() {
+		for _, be := range l.backends {
+			err = errors.Join(err, be.Close())
+		}
+	}()
+	return l.Try(func() { work(l) })
+}
+
+// Try runs work and returns the error of the call that failed in it, if one did. The cell goes on.
+func (l *Lab) Try(work func()) error {
 	finished := make(chan any, 1)
 	go func() { // Goexit ends a goroutine from any depth
 		var fault any
 		defer func() { finished <- fault }()
 		defer func() { fault = recover() }()
-		work(l)
+		work()
 	}()
-	fault := <-finished
-	for _, be := range l.backends {
-		l.err = errors.Join(l.err, be.Close())
-	}
-	if fault != nil {
+	if fault := <-finished; fault != nil {
 		panic(fault) // work's own
 	}
-	return l.err
+	err := l.err
+	l.err = nil
+	return err
 }
 
 // Fail ends the cell with err; nil does nothing. It is for calls outside this package that return an error.
@@ -129,14 +137,14 @@ func (l *Lab) backend(ctx context.Context, name string) (*accel.Backend, error) 
 func (l *Lab) Run(spec run.Spec) *run.Run {
 	o := run.Options{Store: l.Store, Series: l.open, Backend: l.backend, NoWait: l.NoWait}
 	title := cmp.Or(spec.Name, spec.Data.Name+" "+spec.Prune.Method)
+	c := &cell{title: title}
 	if gonbui.IsNotebook {
-		c := newCell(title)
-		defer c.done()
 		o.Watch = c.watcher()
 	} else {
 		o.Watch = run.Progress(l.Notes, title)
 	}
 	r, err := run.Do(l.ctx, spec, o)
+	c.done(err)
 	l.Fail(err)
 	r.Spec.Name = title // a stored run keeps the name it was first asked for with
 	return r

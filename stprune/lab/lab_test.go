@@ -104,6 +104,20 @@ func TestFailingCallEndsTheCell(t *testing.T) {
 	}
 }
 
+func TestTry(t *testing.T) {
+	_, err := small(t, func(l *Lab) {
+		if err := l.Try(func() { l.Series("smal") }); err == nil || !strings.Contains(err.Error(), "smal") {
+			t.Errorf("error %v, want one with the name", err)
+		}
+		if err := l.Try(func() { l.Series("small") }); err != nil {
+			t.Errorf("then error %v", err)
+		}
+	})
+	if err != nil {
+		t.Errorf("the cell ends with %v", err)
+	}
+}
+
 func TestCancelledTrainingResumes(t *testing.T) {
 	_, err := small(t, func(l *Lab) {
 		ctx, cancel := context.WithCancel(l.ctx)

@@ -3,6 +3,8 @@ package lab
 import (
 	"fmt"
 	"html"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
@@ -19,12 +21,17 @@ type cell struct {
 	started time.Time
 	drawn   time.Time
 	first   int // steps done before this process
+	last    train.Progress
 	best    float64
+
+	loss, steps [curveWidth]float64 // sum and number of the losses that fall on each pixel
+	measured    [curveWidth]float64 // validation MAE; 0: none
 }
 
-const redraw = 200 * time.Millisecond
+// The live curve, in pixels. Its width is that of the whole run.
+const curveWidth, curveHeight = 160, 28
 
-func newCell(title string) *cell { return &cell{title: title} }
+const redraw = 200 * time.Millisecond
 
 func (c *cell) watcher() run.Watcher {
 	return run.Watcher{Note: c.note, Step: c.step, Epoch: c.epoch}
@@ -35,6 +42,9 @@ func (c *cell) note(text string) {
 }
 
 func (c *cell) epoch(e run.Epoch) {
+	if e.Validation != nil {
+		c.measured[pixel(c.last)] = e.Validation.Mean.MAE
+	}
 	if e.Best {
 		c.best = e.Validation.Mean.MAE
 	}
@@ -45,25 +55,71 @@ func (c *cell) step(p train.Progress) {
 	if c.id == "" {
 		c.id, c.started, c.first = "stprune-"+gonbui.UniqueId(), now, p.Step-1
 	}
+	c.last = p
+	at := pixel(p)
+	c.loss[at], c.steps[at] = c.loss[at]+p.Loss, c.steps[at]+1
 	if now.Sub(c.drawn) < redraw && p.Step < p.Steps {
 		return
 	}
 	c.drawn = now
-	text := fmt.Sprintf("%s: epoch %d of %d, step %d of %d, loss %.4g", c.title, p.Epoch, p.Epochs, p.Step, p.Steps, p.Loss)
-	if c.best > 0 {
-		text += fmt.Sprintf(", validation MAE %.4f", c.best)
-	}
 	left := float64(now.Sub(c.started)) * float64(p.Steps-p.Step) / float64(p.Step-c.first)
-	gonbui.UpdateHTML(c.id, fmt.Sprintf(`<div><progress value="%d" max="%d"></progress> %s, %s left</div>`,
-		p.Step, p.Steps, html.EscapeString(text), time.Duration(left).Round(time.Second)))
+	text := fmt.Sprintf(`<progress value="%d" max="%d" style="width:%dpx"></progress> %s: epoch %d of %d, step %d of %d, %s left`,
+		p.Step, p.Steps, curveWidth, html.EscapeString(c.title), p.Epoch, p.Epochs, p.Step, p.Steps, time.Duration(left).Round(time.Second))
+	gonbui.UpdateHTML(c.id, "<div>"+text+"<br>"+c.curve(p.Loss)+"</div>")
 }
 
-// done leaves one line in the place of the bar.
-func (c *cell) done() {
+// pixel is where a step stands in the curve.
+func pixel(p train.Progress) int { return max(0, p.Step-1) * curveWidth / max(1, p.Steps) }
+
+// Colours of loss and validation MAE, in the curve and in the words beside it.
+const lossColour, measuredColour = "#0072B2", "#D55E00"
+
+// curve draws loss and validation MAE over the whole run, each on a logarithmic scale of its own, with the last loss and the best
+// validation MAE beside it.
+func (c *cell) curve(loss float64) string {
+	var losses [curveWidth]float64
+	for i, n := range c.steps {
+		losses[i] = c.loss[i] / max(1, n)
+	}
+	text := fmt.Sprintf(`<svg width="%d" height="%d" style="vertical-align:middle">%s%s</svg> <span style="color:%s">loss %.4g</span>`,
+		curveWidth, curveHeight, polyline(losses, lossColour), polyline(c.measured, measuredColour), lossColour, loss)
+	if c.best > 0 {
+		text += fmt.Sprintf(`, <span style="color:%s">validation MAE %.4f</span>`, measuredColour, c.best)
+	}
+	return text
+}
+
+// polyline joins the values above 0, stretched to the curve's height.
+func polyline(values [curveWidth]float64, colour string) string {
+	low, high := math.Inf(1), math.Inf(-1)
+	drawn := func(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
+	for _, v := range values {
+		if drawn(v) {
+			low, high = min(low, math.Log(v)), max(high, math.Log(v))
+		}
+	}
+	var points []string
+	for x, v := range values {
+		if drawn(v) {
+			y := 1.0
+			if high > low {
+				y = (high - math.Log(v)) / (high - low)
+			}
+			points = append(points, fmt.Sprintf("%d,%.1f", x, 1+y*(curveHeight-2)))
+		}
+	}
+	return fmt.Sprintf(`<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>`, strings.Join(points, " "), colour)
+}
+
+// done leaves one line in the place of the bar and the curve.
+func (c *cell) done(err error) {
 	if c.id == "" {
 		return
 	}
 	text := fmt.Sprintf("%s: trained in %s", c.title, time.Since(c.started).Round(time.Second))
+	if err != nil {
+		text = fmt.Sprintf("%s: stopped after step %d of %d", c.title, c.last.Step, c.last.Steps)
+	}
 	if c.best > 0 {
 		text += fmt.Sprintf(", best validation MAE %.4f", c.best)
 	}

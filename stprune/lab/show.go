@@ -1,25 +1,38 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
+	"image/png"
 	"math"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/janpfeifer/gonb/gonbui/protocol"
 
 	"github.com/stprune/workbench/figures"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/run"
 )
 
+// screen is how many pixels notebooks show per inch: text is equally large in figures of a column and of a page, which is nearly as
+// wide as JupyterLab's cells.
+const screen = 128
+
 // Show displays a figure in the notebook. Outside one it saves NAME.png in the folder l.Figures and prints its path.
 func (l *Lab) Show(name string, f *figures.Figure) {
 	if gonbui.IsNotebook {
-		png, err := f.PNG()
+		content, err := f.PNG()
 		l.Fail(err)
-		gonbui.DisplayPNG(png)
+		size, err := png.DecodeConfig(bytes.NewReader(content))
+		l.Fail(err)
+		gonbui.SendData(&protocol.DisplayData{
+			Data: map[protocol.MIMEType]any{protocol.MIMEImagePNG: content},
+			// PNGs have 200 pixels per inch.
+			Metadata: map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": size.Width * screen / 200}},
+		})
 		gonbui.Sync()
 		return
 	}
@@ -133,12 +146,27 @@ func (l *Lab) Details(runs ...*run.Run) *figures.Table {
 	return t
 }
 
-// classes of complexity in [Lab.LossComplexity].
-const classes = 20
+// classes of complexity in [Lab.LossComplexity]: fewer where an epoch visited no window of one of them.
+var classes = []int{20, 10, 5}
 
 // LossComplexity draws the training loss of windows against their complexity, one panel for each run and one line for each of
 // four stages of training. Windows stand in the same classes in all panels: by their complexity at the end of the first run.
 func (l *Lab) LossComplexity(runs ...*run.Run) *figures.Figure {
+	f, err := l.lossComplexity(runs...)
+	l.Fail(err)
+	return f
+}
+
+func (l *Lab) lossComplexity(runs ...*run.Run) (f *figures.Figure, err error) {
+	for _, n := range classes {
+		if f, err = l.lossByClass(n, runs...); err == nil {
+			break
+		}
+	}
+	return f, err
+}
+
+func (l *Lab) lossByClass(classes int, runs ...*run.Run) (*figures.Figure, error) {
 	var order []float32
 	var panels []figures.Panel
 	for _, r := range runs {
@@ -154,15 +182,15 @@ func (l *Lab) LossComplexity(runs ...*run.Run) *figures.Figure {
 			s, err := r.Scores(e)
 			l.Fail(err)
 			stage, err := figures.Classes(order, s.Windows.Level, s.Windows.Weight, classes)
-			l.Fail(err)
+			if err != nil {
+				return nil, fmt.Errorf("run %s (%s), epoch %d: %w", r.ID, r.Spec.Name, e, err)
+			}
 			stage.Label = fmt.Sprintf("epoch %d", e)
 			panel.Stages = append(panel.Stages, stage)
 		}
 		panels = append(panels, panel)
 	}
-	f, err := figures.LossComplexity(panels...)
-	l.Fail(err)
-	return f
+	return figures.LossComplexity(panels...)
 }
 
 // stages are the first, the last and up to two epochs between, evenly spread.

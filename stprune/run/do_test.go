@@ -546,3 +546,18 @@ func TestKillAnywhere(t *testing.T) {
 		})
 	}
 }
+
+// A batch larger than the data is one of all data, and takes no more memory.
+func TestBatchOfEverything(t *testing.T) {
+	errors := map[float64]bool{}
+	for _, batch := range []string{"85", "1000000000"} {
+		result, _ := results(t, do(t, tiny(t, "prune.method=full", "train.batch="+batch), options(t.TempDir())))
+		if result.Units != 85 || result.Steps != 5 {
+			t.Errorf("batch %s: %d units, %d steps", batch, result.Units, result.Steps)
+		}
+		errors[result.Test.Mean.MAE] = true
+	}
+	if len(errors) != 1 {
+		t.Errorf("errors differ: %v", errors)
+	}
+}

@@ -72,6 +72,19 @@ func (b *Base) Spec(dir string) (run.Spec, error) {
 	return s, Merge(&s, given)
 }
 
+// Fill replaces preset, file and tables by all settings of a spec, so that nothing else is needed to read them.
+func (b *Base) Fill(s run.Spec) error {
+	var all map[string]any
+	if err := toml.Unmarshal(s.TOML(), &all); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	b.Preset, b.File = "", ""
+	for name, table := range b.Tables() {
+		*table, _ = all[name].(map[string]any)
+	}
+	return nil
+}
+
 // Merge lays settings, by table and key, over a run's.
 func Merge(s *run.Spec, settings map[string]any) error {
 	text, err := toml.Marshal(settings)
@@ -127,6 +140,8 @@ func keys(file any) []string {
 type Spec struct {
 	Name string
 	Runs []run.Spec // all under one seed, then all under the next; each is named by its settings
+
+	file file // whose base is laid out in full
 }
 
 // file is a Spec as TOML.
@@ -167,7 +182,10 @@ func Parse(text []byte, dir string) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	s := Spec{Name: f.Name}
+	s := Spec{Name: f.Name, file: f}
+	if err := s.file.Fill(base); err != nil {
+		return Spec{}, err
+	}
 	for _, point := range product(axes) {
 		var labels []string
 		spec := base
@@ -186,6 +204,13 @@ func Parse(text []byte, dir string) (Spec, error) {
 		s.Runs = append(s.Runs, spec)
 	}
 	return s, nil
+}
+
+// TOML writes the sweep with all settings of its base, so that it can be repeated from this text alone.
+func (s Spec) TOML() ([]byte, error) {
+	f := s.file
+	f.Name = s.Name
+	return toml.Marshal(f)
 }
 
 // settings is one value of an axis: full keys and their values, and what the runs with them are called.

@@ -3,6 +3,7 @@ package sweep
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +39,13 @@ func TestParse(t *testing.T) {
 		}
 		if got := names(s); !slices.Equal(got, want) {
 			t.Errorf("%s: runs %q, want %q", text, got, want)
+		}
+		whole, err := s.TOML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Parse(whole, ""); err != nil || !reflect.DeepEqual(again.Runs, s.Runs) {
+			t.Errorf("%s: written out it is %+v (%v), not %+v:\n%s", text, again.Runs, err, s.Runs, whole)
 		}
 	}
 	s, err := Parse([]byte("base = 'base.toml'\n[grid]\nmodel.options = [{ layers = 1 }, { layers = 3 }]\n[[list]]\noptim.lr = 0.25\n[[list]]\ntrain.batch = 8"), dir)

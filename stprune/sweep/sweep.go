@@ -38,6 +38,8 @@ type State struct {
 	Task   string      `json:"task,omitempty"`   // of Slurm: its job and state
 	Reason string      `json:"reason,omitempty"` // why it failed
 	Result *run.Result `json:"result,omitempty"`
+
+	Spec run.Spec `json:"-"`
 }
 
 // What a state adds to those of a run.
@@ -94,7 +96,7 @@ func (s *Sweep) Look() []State {
 }
 
 func (s *Sweep) state(j Job) State {
-	st := State{ID: j.ID, Name: j.Spec.Name, Epochs: j.Epochs, Status: New, Result: s.results[j.ID]}
+	st := State{ID: j.ID, Spec: j.Spec, Name: j.Spec.Name, Epochs: j.Epochs, Status: New, Result: s.results[j.ID]}
 	if st.Result != nil {
 		st.Status = run.Finished
 		return st

@@ -254,7 +254,7 @@ func TestBlocksTakeLessMemory(t *testing.T) {
 		for limit := int64(1 << 10); ; limit *= 2 {
 			c := inBlocks(1, Random)
 			c.Unit, c.MemoryLimit = unit, limit
-			c.Batch = 1024
+			c.Batch = 32
 			ctx, cancel := context.WithCancel(t.Context())
 			err := newTrainer(t, open(t, "go"), c, source).Run(ctx, Events{Step: func(Progress) { cancel() }})
 			cancel()

@@ -254,6 +254,7 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 		return nil, fmt.Errorf("backend.devices = %d, but the backend at hand has %d (%s); lower it, or set backend.name to one with more",
 			c.Devices, be.NumDevices(), be.Name())
 	}
+	c.Batch, c.PrunedBatch = min(c.Batch, c.Units(sources...)), min(c.PrunedBatch, c.Units(sources...)) // the rest would be padding
 	if c.Unit == Block && c.Block >= sources[0].Series.N {
 		c.Unit = Window
 	}
