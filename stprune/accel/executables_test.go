@@ -30,11 +30,12 @@ import (
 
 const folderVariable = "STPRUNE_EXEC_CACHE"
 
-// program is what go-xla compiles and runs: on each of the replicas, x [2] and y [3] are float32.
+// program is what go-xla compiles and runs: on each of the devices, x [2] and y [3] are float32.
 type program struct {
 	name, code string
-	replicas   int
+	devices    int
 	donate     bool
+	divided    bool // it says what all devices do together
 }
 
 var programs = []program{
@@ -46,7 +47,7 @@ module @several {
     %2 = stablehlo.exponential %x : tensor<2xf32>
     return %0, %1, %2 : tensor<3xf32>, tensor<f32>, tensor<2xf32>
   }
-}`, 1, false},
+}`, 1, false, false},
 	{"aliased input", `
 module @aliased {
   func.func public @main(%x: tensor<2xf32> {tf.aliasing_output = 0 : i32}, %y: tensor<3xf32>) -> (tensor<2xf32>, tensor<3xf32>) {
@@ -54,7 +55,7 @@ module @aliased {
     %1 = stablehlo.tanh %y : tensor<3xf32>
     return %0, %1 : tensor<2xf32>, tensor<3xf32>
   }
-}`, 1, true},
+}`, 1, true, false},
 	{"two devices", `
 module @replicated attributes {stablehlo.num_replicas = 2} {
   func.func public @main(%x: tensor<2xf32>, %y: tensor<3xf32>) -> (tensor<2xf32>, tensor<3xf32>) {
@@ -65,7 +66,22 @@ module @replicated attributes {stablehlo.num_replicas = 2} {
     }) {replica_groups = dense<[[0, 1]]> : tensor<1x2xi64>} : (tensor<2xf32>, tensor<3xf32>) -> (tensor<2xf32>, tensor<3xf32>)
     return %0, %1 : tensor<2xf32>, tensor<3xf32>
   }
-}`, 2, false},
+}`, 2, false, false},
+	{"one program divided", `
+module @divided attributes {stablehlo.num_replicas = 1, stablehlo.num_partitions = 2} {
+  sdy.mesh @mesh = <["devices"=2]>
+  func.func public @main(%x: tensor<4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"devices"}]>}, %y: tensor<6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"devices"}]>})
+      -> (tensor<f32> {sdy.sharding = #sdy.sharding<@mesh, []>}, tensor<6xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"devices"}]>}) {
+    %0 = stablehlo.constant dense<0.0> : tensor<f32>
+    %1 = "stablehlo.reduce"(%x, %0) ({
+      ^sum(%a: tensor<f32>, %b: tensor<f32>):
+        %3 = stablehlo.add %a, %b : tensor<f32>
+        "stablehlo.return"(%3) : (tensor<f32>) -> ()
+    }) {dimensions = array<i64: 0>} : (tensor<4xf32>, tensor<f32>) -> tensor<f32>
+    %2 = stablehlo.tanh %y : tensor<6xf32>
+    return %1, %2 : tensor<f32>, tensor<6xf32>
+  }
+}`, 2, false, true},
 }
 
 // result is everything that can be seen of a program.
@@ -93,14 +109,16 @@ func (p program) run(t *testing.T, b *accel.Backend) (r result) {
 	check(err)
 	defer client.Destroy()
 	compile := client.Compile().WithStableHLO([]byte(p.code))
-	if p.replicas > 1 {
-		compile = compile.WithSPMD(p.replicas)
+	if p.divided {
+		compile = compile.WithShardy(p.devices)
+	} else if p.devices > 1 {
+		compile = compile.WithSPMD(p.devices)
 	}
 	executable, err := compile.Done()
 	check(err)
 	defer executable.Destroy()
 	var inputs []*pjrt.Buffer
-	for device := range p.replicas {
+	for device := range p.devices {
 		for _, size := range []int{2, 3} {
 			values := make([]float32, size)
 			for i := range values {
@@ -161,7 +179,7 @@ func TestLoadedPrograms(t *testing.T) {
 				t.Error("there is a cache though it is off")
 			}
 			want := p.run(t, openCPU(t, &log))
-			if len(want.Outputs) < 2 || want.Gone[0] != p.donate || (want.Memory.Aliases > 0) != p.donate || want.Portable != (p.replicas == 1) {
+			if len(want.Outputs) < 2 || want.Gone[0] != p.donate || (want.Memory.Aliases > 0) != p.donate || want.Portable != (p.devices == 1) {
 				t.Fatalf("without a cache: %+v", want)
 			}
 			t.Setenv(folderVariable, filepath.Join(t.TempDir(), "executables"))

@@ -356,12 +356,22 @@ func linear(x, weight, bias *graph.Node) *graph.Node {
 	out := weight.Shape().Dimensions[0]
 	w := graph.Reshape(weight, out, weight.Shape().Size()/out)
 	lead := x.Shape().Dimensions[:x.Rank()-1]
-	in := x.Shape().Dimensions[x.Rank()-1]
-	y := graph.EinsumAxes(graph.Reshape(x, x.Shape().Size()/in, in), w, [][2]int{{1, 1}}, nil)
+	x = rows(x)
+	y := graph.EinsumAxes(x, w, [][2]int{{x.Rank() - 1, 1}}, nil)
 	if bias != nil {
-		y = graph.Add(y, graph.Reshape(bias, 1, out))
+		y = graph.Add(y, overLast(bias, y))
 	}
 	return graph.Reshape(y, append(slices.Clone(lead), out)...)
+}
+
+// rows puts x in the form [R,C] with the same last axis. Not where devices share the batch: the rows of one would no longer be one
+// part of the array, and each device would compute them all.
+func rows(x *graph.Node) *graph.Node {
+	if x.Graph().NumDevices() > 1 {
+		return x
+	}
+	last := x.Shape().Dimensions[x.Rank()-1]
+	return graph.Reshape(x, x.Shape().Size()/last, last)
 }
 
 // options reads a backbone's own settings and remembers what it was asked for, so that a misspelt key is found.

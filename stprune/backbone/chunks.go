@@ -18,8 +18,9 @@ import (
 func selfAttention(qkv, bias *graph.Node, heads, bytes int) *graph.Node {
 	d := qkv.Shape().Dimensions
 	groups, length, others, width := d[0], d[1], d[2], d[3]/3
-	chunk := groups
-	for chunk > 1 && (groups%chunk > 0 || chunk*others*heads*length*length*int(qkv.DType().Size()) > bytes) {
+	own := groups / qkv.Graph().NumDevices()
+	chunk := own
+	for chunk > 1 && (own%chunk > 0 || chunk*others*heads*length*length*int(qkv.DType().Size()) > bytes) {
 		chunk--
 	}
 	bias = graph.Reshape(bias, 1, 1, 1, 3*width)
@@ -106,7 +107,8 @@ func tokensOf(x *graph.Node) *graph.Node {
 // input with a first axis of 1 goes whole to all. Within f there can be no reductions, and no scalars that GoMLX keeps for later use.
 func inChunks(chunk int, results []shapes.Shape, f func(in []*graph.Node) []*graph.Node, in ...*graph.Node) []*graph.Node {
 	g := in[0].Graph()
-	groups := in[0].Shape().Dimensions[0]
+	devices := g.NumDevices()
+	groups := in[0].Shape().Dimensions[0] / devices
 	if chunk == groups {
 		return f(in)
 	}
@@ -131,13 +133,34 @@ func inChunks(chunk int, results []shapes.Shape, f func(in []*graph.Node) []*gra
 		return out
 	}
 
+	// Each of several devices goes through its own groups: they are told apart by an axis in front, over which XLA divides the work.
+	along := 0
+	if devices > 1 {
+		along = 1
+	}
+	split := func(x *graph.Node) *graph.Node {
+		if d := x.Shape().Dimensions; along > 0 && !whole(x) {
+			x = graph.Reshape(x, append([]int{devices, d[0] / devices}, d[1:]...)...)
+		}
+		return x
+	}
+	join := func(x *graph.Node) *graph.Node {
+		if d := x.Shape().Dimensions; along > 0 && !whole(x) {
+			x = graph.Reshape(x, append([]int{d[0] * d[1]}, d[2:]...)...)
+		}
+		return x
+	}
+
 	// A loop over a state: how many groups are done; the inputs, as a loop cannot look outside; the results, which it fills. They begin
 	// with a value of the inputs, no matter which: a constant would be made long before, and hold memory until then.
 	last := in[len(in)-1]
 	filler := graph.Reshape(graph.Slice(graph.Reshape(last, last.Shape().Size()), graph.AxisRange(0, 1)))
-	state := append([]*graph.Node{graph.Const(g, int32(0))}, in...)
+	state := []*graph.Node{graph.Const(g, int32(0))}
+	for _, x := range in {
+		state = append(state, split(x))
+	}
 	for _, s := range results {
-		state = append(state, graph.BroadcastToShape(filler, s))
+		state = append(state, split(graph.BroadcastToShape(filler, s)))
 	}
 	parameters := func(g *graph.Graph) (all []*graph.Node) {
 		for i, x := range state {
@@ -151,24 +174,33 @@ func inChunks(chunk int, results []shapes.Shape, f func(in []*graph.Node) []*gra
 	step := graph.NewClosure(g, func(g *graph.Graph) []*graph.Node {
 		state := parameters(g)
 		start := func(x *graph.Node) []*graph.Node {
-			at := state[:1:1]
-			for range x.Rank() - 1 {
-				at = append(at, graph.Const(g, int32(0)))
+			at := make([]*graph.Node, x.Rank())
+			for axis := range at {
+				if at[axis] = state[0]; axis != along {
+					at[axis] = graph.Const(g, int32(0))
+				}
 			}
 			return at
 		}
 		cut := slices.Clone(state[1 : 1+len(in)])
 		for i, x := range cut {
 			if !whole(x) {
-				cut[i] = graph.DynamicSlice(x, start(x), append([]int{chunk}, x.Shape().Dimensions[1:]...))
+				size := slices.Clone(x.Shape().Dimensions)
+				size[along] = chunk
+				cut[i] = join(graph.DynamicSlice(x, start(x), size))
 			}
 		}
 		for k, x := range f(cut) {
 			at := 1 + len(in) + k
+			x = split(x)
 			state[at] = graph.DynamicUpdateSlice(state[at], x, start(x))
 		}
 		state[0] = graph.Add(state[0], graph.Const(g, int32(chunk)))
 		return state
 	})
-	return graph.While(more, step, state...)[1+len(in):]
+	out := graph.While(more, step, state...)[1+len(in):]
+	for k, x := range out {
+		out[k] = join(x)
+	}
+	return out
 }

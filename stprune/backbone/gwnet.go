@@ -274,10 +274,14 @@ func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, matrices []*graph.Node) 
 	name := "gconv.%d.mlp.mlp."
 	weight := graph.Reshape(m.param(p, i, name+"weight"), m.residual, 1+2*len(matrices), m.dilation)
 	dims := append(slices.Clone(z.Shape().Dimensions[:3]), m.residual)
-	z = graph.Reshape(z, z.Shape().Size()/m.dilation, m.dilation)
+	z = rows(z)
 	mixed := func(k int) *graph.Node {
 		w := graph.Reshape(graph.Slice(weight, graph.AxisRange(), graph.AxisRange(k, k+1)), m.residual, m.dilation)
-		return graph.Reshape(graph.EinsumAxes(z, w, [][2]int{{1, 1}}, nil), dims[0], z.Shape().Dimensions[0]/dims[0]*m.residual)
+		y := graph.EinsumAxes(z, w, [][2]int{{z.Rank() - 1, 1}}, nil)
+		if y.Rank() > 2 { // as rows left it
+			return y
+		}
+		return graph.Reshape(y, dims[0], y.Shape().Size()/dims[0])
 	}
 	sum := mixed(0)
 	for s, a := range matrices {

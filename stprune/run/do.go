@@ -192,6 +192,7 @@ func Evaluate(ctx context.Context, spec Spec, params map[string][]float32, part 
 	}
 	defer done()
 	c := spec.training(0)
+	c.Devices = 1 // nothing is trained
 	pruner, err := stprune.NewFull(c.Units(sources...))
 	if err != nil {
 		return nil, err

@@ -232,6 +232,7 @@ func (s Spec) settings() map[string]any {
 		f.value.Set(was)
 	}
 	same.Name, same.Notes, same.Data.Name, same.Data.More, same.Data.Split = s.Name, s.Notes, s.Data.Name, s.Data.More, s.Data.Split
+	same.Backend.Devices = s.Backend.Devices
 	values := map[string]any{}
 	for _, f := range same.fields() {
 		if reads[f.key] {

@@ -113,7 +113,7 @@ func TestRow(t *testing.T) {
 		"id": r.ID, "status": "finished", "epochs": int64(3), "data.name": "ramp", "prune.rho": 0.4, "prune.seed": int64(1),
 		"prune.selector": nil, "prune.gamma": nil, "optim.momentum": nil, "train.huber_delta": nil, "schedule.kind": "cosine",
 		"schedule.milestones": nil, "data.dates": "[]", "data.split": "[6,2,2]", "backend.name": "go",
-		"mae": reached.Test.Mean.MAE, "mae.3": reached.Test.MAE[2], "mae.6": nil, "visits": reached.Visits, "peak_memory": reached.PeakMemory,
+		"backend.devices": int64(1), "mae": reached.Test.Mean.MAE, "mae.3": reached.Test.MAE[2], "mae.6": nil, "visits": reached.Visits, "peak_memory": reached.PeakMemory,
 	} {
 		key, err := FindKey(name, Keys(r))
 		if err != nil {

@@ -120,6 +120,8 @@ func (p Prune) method() (method.Method, error) {
 type Backend struct {
 	// Name as [accel.Open] takes it: "auto", "xla", "xla:cpu", "xla:cuda", "go". Default "auto". The id counts what it becomes.
 	Name string `toml:"name"`
+	// Devices of the backend that share each training step, see [train.Config]; everything else takes the first. Default 1.
+	Devices int `toml:"devices,omitempty"`
 }
 
 // DefaultSpec returns the defaults named at each field: STID on all data. Only data.name is missing.
@@ -134,7 +136,7 @@ func DefaultSpec() Spec {
 		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, Block: 32, BlockBy: train.Random, ValidateEvery: 1, Only: []string{}, Seed: 1,
 			Loss: "mae", HuberDelta: 1},
 		Prune:   Prune{Method: "full", Options: map[string]any{}, Config: prune},
-		Backend: Backend{Name: "auto"},
+		Backend: Backend{Name: "auto", Devices: 1},
 	}
 }
 
@@ -266,6 +268,7 @@ func (s Spec) Check() error {
 		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
 		{"train.block", s.Train.Block, 1},
 		{"train.validate_every", s.Train.ValidateEvery, 1}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
+		{"backend.devices", s.Backend.Devices, 1},
 	} {
 		if c.value < c.least || c.value > math.MaxInt32 {
 			return fmt.Errorf("%s = %d; want a whole number from %d to %d", c.key, c.value, c.least, math.MaxInt32)
@@ -398,6 +401,7 @@ func (s Spec) training(prunedBatch int) train.Config {
 		Loss:       reduction,
 		GraphStats: m.Needs.Graph && (m.Name != "st-prune" || s.Prune.Score == "complexity" && s.Prune.LambdaG != 0),
 		Inexact:    !m.Exact || s.Train.Unit == train.Block, // which may keep more of one block than of another
+		Devices:    s.Backend.Devices,
 		Seed:       s.Train.Seed,
 	}
 }
@@ -432,6 +436,9 @@ func (s Spec) meaning() Spec {
 	}
 	if s.Train.Unit != train.Block { // then they are not written: runs from before they came keep their ids
 		s.Train.Block, s.Train.BlockBy = 0, ""
+	}
+	if s.Backend.Devices == 1 { // likewise
+		s.Backend.Devices = 0
 	}
 	o := &s.Optim
 	if o.Name == "sgd" || o.Name == "adam" || o.Name == "adamw" {

@@ -34,9 +34,10 @@ type domain struct {
 	parts int     // units of a window
 	order []int32 // of the nodes, see Config.arrange
 
-	resident  []*tensors.Tensor // values, tod, dow
-	constants []*tensors.Tensor // of the backbone
-	laplacian *tensors.Tensor   // [N,N] or nil
+	resident  []*tensors.Tensor   // values, tod, dow
+	constants []*tensors.Tensor   // of the backbone
+	laplacian *tensors.Tensor     // [N,N] or nil
+	copies    [][]*tensors.Tensor // of all of them on each device but the first; nil before the first step
 
 	step, eval        *graph.Exec
 	gradients, errors *graph.Exec              // see Trainer.Gradient and Trainer.Errors
@@ -109,7 +110,7 @@ func (d *domain) putSeries(s *datasets.Series) {
 
 // build prepares the executables; they are compiled when first used.
 func (d *domain) build(be compute.Backend) (err error) {
-	if d.step, err = graph.NewExec(be, func(in []*node) []*node { return d.stepGraph(in, false) }); err == nil {
+	if d.step, err = d.newStep(be, false); err == nil {
 		d.eval, err = graph.NewExec(be, d.evalGraph)
 	}
 	if err == nil {
@@ -119,7 +120,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 		d.errors, err = graph.NewExec(be, d.errorGraph)
 	}
 	if err == nil && len(d.model.Traits().Buffers) > 0 {
-		d.padded, err = graph.NewExec(be, func(in []*node) []*node { return d.stepGraph(in, true) })
+		d.padded, err = d.newStep(be, true)
 	}
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -128,7 +129,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 }
 
 func (d *domain) close() {
-	release(slices.Concat(d.resident, d.constants, []*tensors.Tensor{d.laplacian}))
+	release(slices.Concat(append(d.copies, d.fixed())...))
 	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.padded, d.eval, d.gradients, d.errors) {
 		if e != nil {
 			e.Finalize()
@@ -226,7 +227,7 @@ func (d *domain) compile(name string, exec *graph.Exec, args []any) error {
 			batch = s.Dimensions[0]
 		}
 	}
-	key := fmt.Sprintf("%s at batch %d", name, batch)
+	key := fmt.Sprintf("%s at batch %d", name, batch*exec.NumDevices())
 	if len(d.t.domains) > 1 {
 		key += " of " + d.name
 	}
@@ -246,21 +247,31 @@ func (d *domain) compile(name string, exec *graph.Exec, args []any) error {
 func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.Stats, error) {
 	hyper := t.cfg.Optim.Hyper(rate, t.state.Global+1)
 	r := stprune.Stream(t.cfg.Seed, "dropout", t.state.Global)
-	b := len(f.starts)
-	own := []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(float32s(hyper[:]), optim.HyperSize),
-		tensors.FromFlatDataAndDimensions([]uint32{r.Uint32(), r.Uint32()}, 2),
-		tensors.FromFlatDataAndDimensions(f.starts, b),
-		tensors.FromFlatDataAndDimensions(f.weights, b),
+	key := []uint32{r.Uint32(), r.Uint32()}
+	if err := t.replicate(d); err != nil {
+		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
 	}
-	own = append(own, f.tensors()...)
-	defer release(own)
-	args := []any{t.theta}
-	for _, x := range slices.Concat(t.slots, own, d.fixed()) {
-		args = append(args, x)
+	var args []any
+	for device := range t.cfg.Devices {
+		part := f.part(device, t.cfg.Devices)
+		own := []*tensors.Tensor{
+			tensors.FromFlatDataAndDimensions(float32s(hyper[:]), optim.HyperSize),
+			tensors.FromFlatDataAndDimensions(key, 2),
+			tensors.FromFlatDataAndDimensions(part.starts, len(part.starts)),
+			tensors.FromFlatDataAndDimensions(part.weights, len(part.starts)),
+		}
+		own = append(own, part.tensors()...)
+		defer release(own)
+		params, fixed := append([]*tensors.Tensor{t.theta}, t.slots...), d.fixed()
+		if device > 0 {
+			params, fixed = t.copies[device-1], d.copies[device-1]
+		}
+		for _, x := range slices.Concat(params, own, fixed) {
+			args = append(args, x)
+		}
 	}
 	name, step := "training step", d.step
-	if d.padded != nil && len(f.ids) < b {
+	if d.padded != nil && len(f.ids) < len(f.starts) {
 		name, step = "training step with padding", d.padded
 	}
 	if err := d.compile(f.of(name), step, args); err != nil {
@@ -272,10 +283,14 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	if err != nil {
 		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
 	}
-	n := 1 + len(t.slots)
-	defer release(out[n:])
-	release(append(t.slots, t.theta))
-	t.theta, t.slots = out[0], append([]*tensors.Tensor(nil), out[1:n]...)
+	n, each := 1+len(t.slots), len(out)/t.cfg.Devices
+	t.releaseParameters()
+	t.theta, t.slots = out[0], slices.Clone(out[1:n])
+	defer release(out[n:each])
+	for own := range slices.Chunk(out[each:], each) { // of the other devices
+		release(own[n:])
+		t.copies = append(t.copies, own[:n])
+	}
 	value, err := tensors.CopyFlatData[float32](out[n])
 	if err != nil {
 		return 0, nil, fmt.Errorf("training step %d: reading the loss: %w", t.state.Global+1, brief(err))

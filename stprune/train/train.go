@@ -53,6 +53,12 @@ type Config struct {
 	// ([stprune.Pruner]'s Keep), each epoch spreading its planned steps over those it takes.
 	Inexact bool
 
+	// Devices of the backend share each training step: one takes as many units of the batch as another, and a batch that they can't
+	// divide is filled up with units of weight 0. All of a batch counts together, as on one device: its loss, gradient and weights,
+	// batch statistics and dropout, so that results are the same but for rounding, and the same bits whenever there are as many
+	// devices. Parameters, optimiser state and series are on each of them; what is no training step takes the first. 0 is 1.
+	Devices int
+
 	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
 
 	// Only trains nothing but the parameters whose names begin with one of these; empty: all. Running statistics follow the data
@@ -73,9 +79,10 @@ type Trainer struct {
 	parts   []optim.Part
 	pruner  stprune.Pruner
 
-	theta *tensors.Tensor   // [P+K] parameters, then the backbone's buffers
-	slots []*tensors.Tensor // optimiser state, each [P]
-	best  []float32         // [P+K] of the best validation; nil before the first
+	theta  *tensors.Tensor     // [P+K] parameters, then the backbone's buffers
+	slots  []*tensors.Tensor   // optimiser state, each [P]
+	copies [][]*tensors.Tensor // theta and slots on each device but the first; nil before the first step
+	best   []float32           // [P+K] of the best validation; nil before the first
 
 	compiled map[string]time.Duration // per executable and batch size
 
@@ -243,6 +250,10 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 	if c.PrunedBatch == 0 {
 		c.PrunedBatch = c.Batch
 	}
+	if c.Devices = max(1, c.Devices); c.Devices > be.NumDevices() {
+		return nil, fmt.Errorf("backend.devices = %d, but the backend at hand has %d (%s); lower it, or set backend.name to one with more",
+			c.Devices, be.NumDevices(), be.Name())
+	}
 	c.Batch, c.PrunedBatch = min(c.Batch, c.Units(sources...)), min(c.PrunedBatch, c.Units(sources...)) // the rest would be padding
 	if c.Unit == Block && c.Block >= sources[0].Series.N {
 		c.Unit = Window
@@ -339,7 +350,7 @@ func (t *Trainer) Load(named map[string][]float32) error {
 
 // setParameters replaces theta [P+K] and the optimiser's slots (nil: zeros).
 func (t *Trainer) setParameters(theta []float32, slots [][]float32) {
-	release(append(t.slots, t.theta))
+	t.releaseParameters()
 	t.theta = tensors.FromFlatDataAndDimensions(theta, len(theta))
 	t.slots = nil
 	for i := range t.cfg.Optim.Slots() {
@@ -349,6 +360,12 @@ func (t *Trainer) setParameters(theta []float32, slots [][]float32) {
 		}
 		t.slots = append(t.slots, tensors.FromFlatDataAndDimensions(values, len(values)))
 	}
+}
+
+func (t *Trainer) releaseParameters() {
+	release(append(t.slots, t.theta))
+	release(slices.Concat(t.copies...))
+	t.copies = nil
 }
 
 // release frees device memory, which Go's collector does not see.
@@ -362,7 +379,7 @@ func release(ts []*tensors.Tensor) {
 
 // Close frees what the trainer holds on the device.
 func (t *Trainer) Close() {
-	release(append(t.slots, t.theta))
+	t.releaseParameters()
 	for _, d := range t.domains {
 		d.close()
 	}
@@ -518,7 +535,8 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	rate := t.rates(steps, planned)
 	t.seconds.Selection += time.Since(start).Seconds()
 
-	feed, other := t.newFeed(b), t.newFeed(b) // while one is observed the other is trained on
+	size := t.cfg.divisible(b)
+	feed, other := t.newFeed(size), t.newFeed(size) // while one is observed the other is trained on
 	observer := t.observe(ev, &t.seconds.Selection)
 	defer observer.close()
 	for t.state.Step < steps {
