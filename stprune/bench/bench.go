@@ -183,14 +183,19 @@ func (s Step) series() *datasets.Series {
 	if s.Unit == train.Pair {
 		steps = max(2*s.PerDay, 2*(s.Batch/s.Nodes+s.History+s.Horizon))
 	}
+	return madeUp(steps, s.Nodes, s.PerDay)
+}
+
+// madeUp is a wave on a ring of nodes.
+func madeUp(steps, nodes, perDay int) *datasets.Series {
 	out := &datasets.Series{
-		Name: "made up", T: steps, N: s.Nodes, Missing: datasets.NoMissing(), Graph: &datasets.Graph{N: s.Nodes},
-		Calendar: datasets.Calendar{Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Step: 24 * time.Hour / time.Duration(s.PerDay)},
-		Values:   make([]float32, steps*s.Nodes),
+		Name: "made up", T: steps, N: nodes, Missing: datasets.NoMissing(), Graph: &datasets.Graph{N: nodes},
+		Calendar: datasets.Calendar{Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Step: 24 * time.Hour / time.Duration(perDay)},
+		Values:   make([]float32, steps*nodes),
 	}
-	for n := range s.Nodes {
+	for n := range nodes {
 		out.Nodes = append(out.Nodes, fmt.Sprint(n))
-		for _, to := range []int{n, (n + 1) % s.Nodes} {
+		for _, to := range []int{n, (n + 1) % nodes} {
 			out.Graph.Edges = append(out.Graph.Edges, datasets.Edge{From: int32(n), To: int32(to), Weight: 1})
 		}
 	}

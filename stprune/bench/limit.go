@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune/accel"
@@ -80,7 +79,7 @@ func (l Limit) Run(ctx context.Context, be *accel.Backend) (p Paid, err error) {
 			err = fmt.Errorf("bench: %w", e)
 		}
 	}()
-	series := l.series()
+	series := madeUp(int(math.Ceil(float64(l.Windows)/0.6))+23, l.Nodes, 288) // split 6:2:2, 12 steps in and 12 out
 	o := run.Options{
 		Store:   run.NewStore(dir),
 		Series:  func(context.Context, string) (*datasets.Series, error) { return series, nil },
@@ -118,21 +117,4 @@ func (l Limit) Run(ctx context.Context, be *accel.Backend) (p Paid, err error) {
 		Fewer: float64(full.Visits) / float64(pruned.Visits), Faster: seconds(full) / seconds(pruned),
 		Overhead: (pruned.Seconds.Selection + pruned.Seconds.Scoring) / seconds(pruned),
 	}, nil
-}
-
-// series has the training windows, by the split 6:2:2.
-func (l Limit) series() *datasets.Series {
-	steps := int(math.Ceil(float64(l.Windows)/0.6)) + 23
-	s := &datasets.Series{
-		Name: "made-up", T: steps, N: l.Nodes, Missing: datasets.NoMissing(),
-		Calendar: datasets.Calendar{Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Step: 5 * time.Minute},
-		Values:   make([]float32, steps*l.Nodes),
-	}
-	for n := range l.Nodes {
-		s.Nodes = append(s.Nodes, fmt.Sprint(n))
-	}
-	for i := range s.Values {
-		s.Values[i] = float32(50 + 10*math.Sin(float64(i/l.Nodes)*2*math.Pi/288+float64(i%l.Nodes)))
-	}
-	return s
 }
