@@ -3,7 +3,7 @@
 # data and pruned, each with STID, Adam and a cosine schedule, in several lengths, one after the other. A run reaches it whose test
 # MAE is at most 1 % above that of PyTorch on all data in 20 epochs. Only a quiet machine counts.
 #
-#   bench/headline.sh DATA [SEED]
+#   bench/headline.sh DATA [SEED]      # prints a table, and keeps its rows in bench/results as they come
 #
 #   DATA     the folder of a speed data set of 5-minute steps, such as pems-bay-67
 #   PYTHON   the Python with torch; default bench/.venv/bin/python
@@ -16,7 +16,10 @@ python=${PYTHON:-bench/.venv/bin/python}
 stprune=${STPRUNE:-bin/stprune}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-printf '%s\n' "time to reach full data's accuracy, $(basename "$data"), STID, seed $seed, $(nproc) cores" "who,run,seconds,test MAE" > "$work/table"
+cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
+table=bench/results/$(date -u +%F-%H%M%S)-headline-$(tr 'A-Z ' 'a-z-' <<< "$cpu" | tr -cd 'a-z0-9-').csv
+echo "date,data,cpu,cores,revision,seed,who,run,seconds,test_mae" > "$table"
+common=$(basename "$data"),$cpu,$(nproc),$(git describe --always --dirty 2>/dev/null),$seed
 
 measure() { # WHO RUN COMMAND…: the command prints JSON
 	local who=$1 run=$2 begin seconds
@@ -25,8 +28,8 @@ measure() { # WHO RUN COMMAND…: the command prints JSON
 	begin=$EPOCHREALTIME
 	"$@" > "$work/out.json" 2> "$work/err" || { tail -5 "$work/err" >&2; exit 1; }
 	seconds=$(awk "BEGIN { print $EPOCHREALTIME - $begin }")
-	printf '%s,%s,%.1f,%s\n' "$who" "$run" "$seconds" \
-		"$("$python" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["test"]["mean"]["mae"])' < "$work/out.json")" >> "$work/table"
+	printf '%s,%s,%s,"%s",%.1f,%s\n' "$(date -u +%FT%T)" "$common" "$who" "$run" "$seconds" \
+		"$("$python" -c 'import json, sys; print("%.4f" % json.load(sys.stdin)["test"]["mean"]["mae"])' < "$work/out.json")" | tee -a "$table" >&2
 }
 theirs() { # RUN EPOCHS [FLAG…]
 	local run=$1 epochs=$2
@@ -55,14 +58,15 @@ ours "ST-Prune, 10 % of pairs, 20 epochs, batch 256" 20 "${pairs[@]}" train.batc
 ours "ST-Prune, 10 % of pairs, 20 epochs, batch 512" 20 "${pairs[@]}" train.batch=512
 ours "ST-Prune, 10 % of pairs, 15 epochs, batch 512" 15 "${pairs[@]}" train.batch=512
 
-"$python" - "$work/table" <<'PYTHON'
+"$python" - "$table" <<'PYTHON'
 import csv, sys
-title, *lines = open(sys.argv[1]).read().splitlines()
-rows = list(csv.DictReader(lines))
-goal, full = 1.01 * float(rows[0]["test MAE"]), float(rows[0]["seconds"])
-print(f"{title}; to reach: {goal:.4f}\n")
+rows = list(csv.DictReader(open(sys.argv[1])))
+first = rows[0]
+goal, full = 1.01 * float(first["test_mae"]), float(first["seconds"])
+print(f"time to reach full data's accuracy, {first['data']}, STID, seed {first['seed']}, {first['cores']} cores; to reach: {goal:.4f}\n")
 print(f"{'':8}  {'':50}  {'seconds':>8}  {'test MAE':>8}  {'reached':>8}  {'faster':>8}")
 for r in rows:
-    reached = float(r["test MAE"]) <= goal
-    print(f"{r['who']:8}  {r['run']:50}  {r['seconds']:>8}  {r['test MAE']:>8}  {'yes' if reached else 'no':>8}  {full / float(r['seconds']):7.1f}×")
+    reached = float(r["test_mae"]) <= goal
+    print(f"{r['who']:8}  {r['run']:50}  {r['seconds']:>8}  {r['test_mae']:>8}  {'yes' if reached else 'no':>8}  {full / float(r['seconds']):7.1f}×")
+print(f"\nkept in {sys.argv[1]}")
 PYTHON
