@@ -27,7 +27,8 @@ type Config struct {
 	Horizon     int // Q, forecast steps
 	StepsPerDay int // S, time-of-day slots
 
-	Graph *datasets.Graph // nil when the data set has none
+	Graph  *datasets.Graph // nil when the data set has none
+	Blocks bool            // inputs are blocks of nodes, see Input; then fixed matrices of the graph stay matrices
 
 	Options map[string]any // the backbone's own; an unknown key is an error
 }

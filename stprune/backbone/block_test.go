@@ -20,6 +20,11 @@ const blockNodes, blockBatch, blockHistory, blockHorizon = 6, 2, 4, 2
 
 // blockModel is a tiny backbone on a ring of nodes, where node 4 is linked to none.
 func blockModel(t *testing.T, name string, nodes int) Backbone {
+	return ringModel(t, name, nodes, false)
+}
+
+// ringModel keeps the graph's matrices whole if it is to take blocks.
+func ringModel(t *testing.T, name string, nodes int, blocks bool) Backbone {
 	t.Helper()
 	g := &datasets.Graph{N: nodes}
 	for i := range int32(nodes) {
@@ -27,7 +32,7 @@ func blockModel(t *testing.T, name string, nodes int) Backbone {
 			g.Edges = append(g.Edges, datasets.Edge{From: i, To: to, Weight: 1 + float32(i)/2})
 		}
 	}
-	b, err := New(name, Config{Nodes: nodes, History: blockHistory, Horizon: blockHorizon, StepsPerDay: 24, Graph: g, Options: map[string]map[string]any{
+	b, err := New(name, Config{Nodes: nodes, History: blockHistory, Horizon: blockHorizon, StepsPerDay: 24, Graph: g, Blocks: blocks, Options: map[string]map[string]any{
 		"stid":       {"embed_dim": 4, "node_dim": 3, "tod_dim": 2, "dow_dim": 2, "layers": 1},
 		"gwnet":      {"residual": 4, "dilation": 4, "skip": 6, "end": 5, "blocks": 1, "layers": 2, "node_dim": 2},
 		"staeformer": {"embed_dim": 4, "tod_dim": 2, "dow_dim": 2, "node_dim": 4, "adaptive_dim": 4, "ff_dim": 6, "heads": 2, "layers": 1},

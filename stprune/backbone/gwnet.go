@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune/optim"
 )
 
@@ -17,8 +18,8 @@ import (
 //
 //	Paper    Wu et al., IJCAI 2019, arXiv 1906.00121; code nnzhan/Graph-WaveNet 6b162e8, liuxu77/LargeST b7c6ff5
 //	Cost     with the default options and 12 steps of history 0.8·10⁶ + 9984·N multiplications per node and window (N of them
-//	         over 52 steps, 6 products with a matrix [N,N], 32 channels), plus 10·N² once a step. Three matrices [N,N] stay on
-//	         the device
+//	         over 52 steps, 6 products with a matrix [N,N], 32 channels), plus 10·N² once a step. On large road graphs the four
+//	         products with the random walks cost what their edges cost, see tiles. The matrices stay on the device
 //	Options  channels 3: value, time of day, day of week / 7 as in LargeST; 2: without the last, as in the original.
 //	         residual 32, dilation 32, skip 256, end 512 channels; kernel 2 steps; blocks 4 of layers 2, with dilations 1, 2, 4, …
 //	         in each block; dropout 0.3.
@@ -37,8 +38,14 @@ type gwnet struct {
 	dropout                                 float64
 	walks, adaptive, dead                   bool
 	node                                    int
-	factors                                 [2][]float32    // first values of the two node vectors; nil: random
-	constants                               func() []Tensor // made once
+	factors                                 [2][]float32 // first values of the two node vectors; nil: random
+	walk                                    func() walks // made once
+}
+
+// walks are the random walks along and against the edges: tiles where that is cheaper, else matrices [N,N].
+type walks struct {
+	tiled     []*tiles
+	constants []Tensor
 }
 
 func newGWNet(c Config, o *options) Backbone {
@@ -60,7 +67,7 @@ func newGWNet(c Config, o *options) Backbone {
 	supports := o.text("supports", "auto", "double-transition", "none")
 	init := o.text("init", "random", "svd")
 	m.walks = supports == "double-transition" || supports == "auto" && c.Graph != nil
-	m.constants = sync.OnceValue(m.randomWalks)
+	m.walk = sync.OnceValue(m.randomWalks)
 	const noGraph = "but the series has no graph; import it with --graph or set %s"
 	switch {
 	case o.err != nil:
@@ -126,23 +133,31 @@ func (m *gwnet) supports() int {
 }
 
 func (m *gwnet) Traits() Traits {
-	t := Traits{Constants: m.constants()}
+	t := Traits{Constants: m.walk().constants}
 	for i := range m.depth() {
 		t.Buffers = append(t.Buffers, batchNormBuffers(fmt.Sprintf("bn.%d", i), m.residual)...)
 	}
 	return t
 }
 
-// randomWalks are the fixed matrices.
-func (m *gwnet) randomWalks() []Tensor {
+func (m *gwnet) randomWalks() (w walks) {
 	if !m.walks {
-		return nil
+		return w
 	}
-	shape := []int{m.Nodes, m.Nodes}
-	return []Tensor{
-		{"P_fwd", shape, float32s(m.Graph.Transition())},
-		{"P_bwd", shape, float32s(m.Graph.Reverse().Transition())},
+	for _, walk := range []struct {
+		name  string
+		graph *datasets.Graph
+	}{{"P_fwd", m.Graph}, {"P_bwd", m.Graph.Reverse()}} {
+		a := float32s(walk.graph.Transition())
+		if !m.Blocks {
+			if t := newTiles(walk.name, a, m.Nodes); t != nil {
+				w.tiled, w.constants = append(w.tiled, t), append(w.constants, t.constants()...)
+				continue
+			}
+		}
+		w.tiled, w.constants = append(w.tiled, nil), append(w.constants, Tensor{walk.name, []int{m.Nodes, m.Nodes}, a})
 	}
+	return w
 }
 
 func (m *gwnet) Params() []Param {
@@ -204,20 +219,27 @@ func (m *gwnet) Params() []Param {
 // everything else one with a matrix [N·T·B,C].
 func (m *gwnet) Forward(p *Pass, in Input) *graph.Node {
 	x := m.start(p, in)
-	var matrices []*graph.Node
-	if m.walks {
-		matrices = append(matrices, in.stepsOfBlock(p.Const("P_fwd")), in.stepsOfBlock(p.Const("P_bwd")))
+	var steps []func(x *graph.Node) *graph.Node // of the walks
+	along := func(a *graph.Node) {
+		steps = append(steps, func(x *graph.Node) *graph.Node { return Diffuse(a, x) })
+	}
+	for i, t := range m.walk().tiled {
+		if t == nil {
+			along(in.stepsOfBlock(p.Const([]string{"P_fwd", "P_bwd"}[i])))
+		} else {
+			steps = append(steps, func(x *graph.Node) *graph.Node { return t.times(p, x, true) })
+		}
 	}
 	if m.adaptive {
-		matrices = append(matrices, AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1"), 0), in.ofBlock(p.Param("nodevec2"), 1)))
+		along(AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1"), 0), in.ofBlock(p.Param("nodevec2"), 1)))
 	}
 	var read []*graph.Node // by the head, [N,1,B,dilation] each
 	for i := range m.depth() {
 		z := m.gated(p, i, x)
-		steps := z.Shape().Dimensions[1]
-		read = append(read, cut(z, steps-1, steps))
-		h := p.Dropout(m.diffused(p, i, z, matrices), m.dropout)
-		x = batchNorm(p, fmt.Sprintf("bn.%d", i), graph.Add(h, cut(x, m.reach(i), m.reach(i)+steps)))
+		length := z.Shape().Dimensions[1]
+		read = append(read, cut(z, length-1, length))
+		h := p.Dropout(m.diffused(p, i, z, steps), m.dropout)
+		x = batchNorm(p, fmt.Sprintf("bn.%d", i), graph.Add(h, cut(x, m.reach(i), m.reach(i)+length)))
 	}
 	return m.head(p, read)
 }
@@ -269,10 +291,11 @@ func (m *gwnet) gated(p *Pass, i int, x *graph.Node) *graph.Node {
 }
 
 // diffused mixes z [N,T,B,dilation] over the nodes to [N,T,B,residual]: W₀z + Σ (W₁Az + W₂AAz) + bias over the matrices A, where
-// Az at node w is Σ A[v,w]·z at node v. As channels and nodes commute, W comes first, and A is applied to W₁z + A(W₂z).
-func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, matrices []*graph.Node) *graph.Node {
+// Az at node w is Σ A[v,w]·z at node v: a step of its walk. As channels and nodes commute, W comes first, and A is applied to
+// W₁z + A(W₂z).
+func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, steps []func(x *graph.Node) *graph.Node) *graph.Node {
 	name := "gconv.%d.mlp.mlp."
-	weight := graph.Reshape(m.param(p, i, name+"weight"), m.residual, 1+2*len(matrices), m.dilation)
+	weight := graph.Reshape(m.param(p, i, name+"weight"), m.residual, 1+2*len(steps), m.dilation)
 	dims := append(slices.Clone(z.Shape().Dimensions[:3]), m.residual)
 	z = rows(z)
 	mixed := func(k int) *graph.Node {
@@ -284,9 +307,9 @@ func (m *gwnet) diffused(p *Pass, i int, z *graph.Node, matrices []*graph.Node) 
 		return graph.Reshape(y, dims[0], y.Shape().Size()/dims[0])
 	}
 	sum := mixed(0)
-	for s, a := range matrices {
-		twice := Diffuse(a, mixed(2+2*s))
-		sum = graph.Add(sum, Diffuse(a, graph.Add(mixed(1+2*s), twice)))
+	for s, step := range steps {
+		twice := step(mixed(2 + 2*s))
+		sum = graph.Add(sum, step(graph.Add(mixed(1+2*s), twice)))
 	}
 	return graph.Add(graph.Reshape(sum, dims...), graph.Reshape(m.param(p, i, name+"bias"), 1, 1, 1, m.residual))
 }

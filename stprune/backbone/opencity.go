@@ -41,6 +41,7 @@ type openCity struct {
 	dropout, attentionDropout  float64
 	mix                        bool // nodes see each other
 	recompute                  bool
+	tiled                      *tiles // the step along the graph, where that is cheaper than a matrix
 	constants                  []Tensor
 }
 
@@ -130,7 +131,15 @@ func (m *openCity) derive() error {
 		return fmt.Errorf("its graph has %d nodes, the data set %d; they must agree", m.Graph.N, m.Nodes)
 	}
 	g := withSelfLoops(m.Graph)
-	m.constants = append(m.constants, Tensor{openCityAdjacency, []int{g.N, g.N}, openCityStep(g)})
+	step := openCityStep(g)
+	if !m.Blocks {
+		m.tiled = newTiles(openCityAdjacency, step, g.N)
+	}
+	if m.tiled != nil {
+		m.constants = append(m.constants, m.tiled.constants()...)
+	} else {
+		m.constants = append(m.constants, Tensor{openCityAdjacency, []int{g.N, g.N}, step})
+	}
 	if m.lap > 0 {
 		vectors, err := g.LaplacianEigenvectors(m.lap)
 		if err != nil {
@@ -280,15 +289,22 @@ func (m *openCity) Forward(p *Pass, in Input) *graph.Node {
 
 // openCityContext is what the blocks look at besides their tokens: the first attention at the calendar and the space.
 type openCityContext struct {
-	past, future *graph.Node // [B,P,D] calendar tokens
-	space        *graph.Node // [M,D] spatial code, or nil
-	step         *graph.Node // [M,M] a step along the graph, or nil
+	past, future *graph.Node                     // [B,P,D] calendar tokens
+	space        *graph.Node                     // [M,D] spatial code, or nil
+	step         func(x *graph.Node) *graph.Node // a step along the graph from values [M,…]; nil without a graph
 }
 
 func (m *openCity) context(p *Pass, in Input) openCityContext {
 	var c openCityContext
-	if m.mix {
-		c.step = in.stepsOfBlock(p.Const(openCityAdjacency))
+	switch {
+	case m.tiled != nil:
+		c.step = func(x *graph.Node) *graph.Node { return m.tiled.times(p, x, false) }
+	case m.mix:
+		a := in.stepsOfBlock(p.Const(openCityAdjacency))
+		c.step = func(x *graph.Node) *graph.Node {
+			d := x.Shape().Dimensions
+			return graph.Reshape(graph.MatMul(a, graph.Reshape(x, d[0], x.Shape().Size()/d[0])), d...)
+		}
 	}
 	if m.tokens == 1 { // nothing looks at the rest
 		return c
@@ -362,9 +378,7 @@ func (c openCityContext) neighbours(x *graph.Node) *graph.Node {
 	if c.step == nil {
 		return x
 	}
-	d := x.Shape().Dimensions
-	y := graph.MatMul(c.step, graph.Reshape(x, d[0], x.Shape().Size()/d[0]))
-	return graph.Reshape(y, d...)
+	return c.step(x)
 }
 
 // selfAttention is attention over the tokens of each node.
