@@ -22,9 +22,18 @@ func (c Config) scoreFunc() func(row Stats) float32 {
 
 var never = float32(math.Inf(1)) // the score of a unit never visited: above all others
 
-// cells maps n units to the scores that they share.
+// cells divide n units, of which perWindow make a window, into those that share a score: the same unit of share consecutive windows.
 type cells struct{ n, perWindow, share int }
 
+// alone are n cells of one unit.
+func alone(n int) cells { return cells{n, 1, 1} }
+
+func (c cells) count() int {
+	windows := c.n / c.perWindow
+	return (windows + c.share - 1) / c.share * c.perWindow
+}
+
+// of is the cell of a unit.
 func (c cells) of(id int32) int {
 	if c.share == 1 {
 		return int(id)
@@ -32,9 +41,32 @@ func (c cells) of(id int32) int {
 	return int(id)/(c.perWindow*c.share)*c.perWindow + int(id)%c.perWindow
 }
 
-func (c cells) count() int {
-	windows := c.n / c.perWindow
-	return (windows + c.share - 1) / c.share * c.perWindow
+// members is the number of units of a cell; the last windows can be fewer.
+func (c cells) members(cell int) int {
+	if c.share == 1 {
+		return 1
+	}
+	return min(c.share, c.n/c.perWindow-cell/c.perWindow*c.share)
+}
+
+// unit is the j-th unit of a cell; they ascend.
+func (c cells) unit(cell, j int) int {
+	if c.share == 1 {
+		return cell
+	}
+	return (cell/c.perWindow*c.share+j)*c.perWindow + cell%c.perWindow
+}
+
+// perUnit spreads values [cells] over the units, [n].
+func (c cells) perUnit(values []float32) []float32 {
+	if c.share == 1 {
+		return values
+	}
+	out := make([]float32, c.n)
+	for i := range out {
+		out[i] = values[c.of(int32(i))]
+	}
+	return out
 }
 
 // memory keeps the score of every unit between visits.
@@ -109,18 +141,6 @@ func (m *memory) check(score, change []float32) error {
 		}
 	}
 	return nil
-}
-
-// perUnit spreads the scores over the units, [n].
-func (m *memory) perUnit() []float32 {
-	if m.share == 1 {
-		return m.score
-	}
-	out := make([]float32, m.n)
-	for i := range out {
-		out[i] = m.score[m.of(int32(i))]
-	}
-	return out
 }
 
 // stationarity of units by the change of their scores.

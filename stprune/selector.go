@@ -85,68 +85,88 @@ func topRest(alpha float64) Selector {
 // order: Hartley and Rao 1962.)
 func pps(gamma float64, inTime bool) Selector {
 	return func(r *rand.Rand, score []float32, k int) ([]int32, []float32) {
-		n := len(score)
-		x, positive := sizes(score, gamma)
-		if positive <= k {
-			return positiveFirst(r, x, positive, k)
-		}
-		c := ppsScale(x, k)
-		order := make([]int32, n)
-		for i := range order {
-			order[i] = int32(i)
-		}
-		if !inTime {
-			shuffle(r, order)
-		}
-
-		chosen := newBitset(n)
-		left := k
-		for i, v := range x { // the sure ones stay out of the rounding of the sums below
-			if c*float64(v) >= 1 {
-				chosen.set(i)
-				left--
-			}
-		}
-		// The other units' π lie end to end on a line of length left; the points u, u+1, … each pick the unit they fall on.
-		point, end := r.Float64(), 0.0
-		for _, i := range order {
-			if left == 0 {
-				break
-			}
-			if p := c * float64(x[i]); p < 1 {
-				if end += p; end > point {
-					chosen.set(int(i))
-					point++
-					left--
-				}
-			}
-		}
-		for j := n - 1; left > 0; j-- { // rounding left the line short of the last point
-			if i := int(order[j]); x[i] > 0 && !chosen.has(i) {
-				chosen.set(i)
-				left--
-			}
-		}
-
-		ids, prob := chosen.appendTo(make([]int32, 0, k)), make([]float32, k)
-		for j, i := range ids {
-			prob[j] = float32(min(1, c*float64(x[i])))
-		}
-		return ids, prob
+		return ppsOfCells(r, score, alone(len(score)), gamma, inTime, k)
 	}
 }
 
-// ppsScale returns c with Σ min(1, c·x) = k, for more than k positive sizes. Each pass fixes the units that reach 1 and solves
-// for the rest; c only rises, so the passes end.
-func ppsScale(x []float32, k int) float64 {
+// ppsOfCells is pps where units share scores [cells]. It puts the cells in random order, and a cell's units side by side in
+// theirs: no two units of a cell are drawn before their π sum up to 1, which spreads the draw in time, and its cost is that of the
+// cells and the drawn units, not of all n.
+func ppsOfCells(r *rand.Rand, score []float32, c cells, gamma float64, inTime bool, k int) ([]int32, []float32) {
+	x := sizes(score, gamma)
+	positive := 0
+	for cell, v := range x {
+		if v > 0 {
+			positive += c.members(cell)
+		}
+	}
+	if positive <= k {
+		return positiveFirst(r, c.perUnit(x), positive, k)
+	}
+	scale := ppsScale(x, c, k)
+	order := make([]int32, len(x))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	if !inTime {
+		shuffle(r, order)
+	}
+
+	chosen := newBitset(c.n)
+	left := k
+	for cell, v := range x { // the sure ones stay out of the rounding of the sums below
+		if scale*float64(v) >= 1 {
+			for j := range c.members(cell) {
+				chosen.set(c.unit(cell, j))
+				left--
+			}
+		}
+	}
+	// The other units' π lie end to end on a line of length left; the points u, u+1, … each pick the unit they fall on.
+	point, end := r.Float64(), 0.0
+	for _, cell := range order {
+		if left == 0 {
+			break
+		}
+		p := scale * float64(x[cell])
+		if p >= 1 {
+			continue
+		}
+		members, begin, next := c.members(int(cell)), end, 0
+		for end += float64(members) * p; end > point && left > 0 && next < members; point++ {
+			at := max(next, min(members-1, int((point-begin)/p)))
+			chosen.set(c.unit(int(cell), at))
+			next = at + 1
+			left--
+		}
+	}
+	for j := len(order) - 1; left > 0; j-- { // rounding left the line short of the last point
+		for m := c.members(int(order[j])) - 1; m >= 0 && left > 0; m-- {
+			if i := c.unit(int(order[j]), m); x[order[j]] > 0 && !chosen.has(i) {
+				chosen.set(i)
+				left--
+			}
+		}
+	}
+
+	ids, prob := chosen.appendTo(make([]int32, 0, k)), make([]float32, k)
+	for j, id := range ids {
+		prob[j] = float32(min(1, scale*float64(x[c.of(id)])))
+	}
+	return ids, prob
+}
+
+// ppsScale returns c with Σ min(1, c·x) = k over all units, for more than k of positive size. Each pass fixes the units that reach
+// 1 and solves for the rest; c only rises, so the passes end.
+func ppsScale(x []float32, units cells, k int) float64 {
 	c, sure := 0.0, -1
 	for {
 		reached, sum := 0, 0.0
-		for _, v := range x {
-			if c*float64(v) >= 1 {
-				reached++
+		for cell, v := range x {
+			if members := units.members(cell); c*float64(v) >= 1 {
+				reached += members
 			} else {
-				sum += float64(v)
+				sum += float64(members) * float64(v)
 			}
 		}
 		if reached == sure || reached >= k {
@@ -161,7 +181,13 @@ func ppsScale(x []float32, k int) float64 {
 // probability, but weights 1/π are unbiased (Kool, van Hoof and Welling 2019; Duffield, Lund and Thorup 2007).
 func gumbel(gamma float64) Selector {
 	return func(r *rand.Rand, score []float32, k int) ([]int32, []float32) {
-		x, positive := sizes(score, gamma)
+		x := sizes(score, gamma)
+		positive := 0
+		for _, v := range x {
+			if v > 0 {
+				positive++
+			}
+		}
 		if positive <= k {
 			return positiveFirst(r, x, positive, k)
 		}
@@ -192,12 +218,12 @@ func gumbel(gamma float64) Selector {
 	}
 }
 
-// sizes returns x = (S / max S)^γ in [0,1] and how many are positive. Units never visited have size 1, that of the highest
-// score; so has every unit before the first visit.
-func sizes(score []float32, gamma float64) (x []float32, positive int) {
-	x = filled(len(score), 1)
+// sizes returns x = (S / max S)^γ in [0,1]. What was never visited has size 1, that of the highest score; so has everything before
+// the first visit.
+func sizes(score []float32, gamma float64) []float32 {
+	x := filled(len(score), 1)
 	if gamma == 0 {
-		return x, len(x)
+		return x
 	}
 	top := float32(0)
 	for _, s := range score {
@@ -220,11 +246,8 @@ func sizes(score []float32, gamma float64) (x []float32, positive int) {
 		} else if s != never {
 			x[i] = float32(power(float64(s) / float64(top)))
 		}
-		if x[i] > 0 {
-			positive++
-		}
 	}
-	return x, positive
+	return x
 }
 
 // positiveFirst keeps all units of positive size, at most k of them, and fills up with the others uniformly.

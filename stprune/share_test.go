@@ -88,6 +88,66 @@ func TestUnseen(t *testing.T) {
 	}
 }
 
+// Units that share a score are drawn as often as each other, in proportion to it, and a cell's number of them is as near to the sum
+// of their π as whole numbers allow: the draw is spread in time.
+func TestCellsAreDrawnEvenly(t *testing.T) {
+	const windows, nodes, share = 11, 3, 4 // the last cells have 3 units
+	cell := func(id int) int { return id/nodes/share*nodes + id%nodes }
+	for _, tc := range []struct {
+		name   string
+		inTime bool
+		change func(score []float64)
+		k      int
+	}{
+		{"few", false, func([]float64) {}, 5},
+		{"many", false, func([]float64) {}, 20},
+		{"some surely", false, func(s []float64) { s[4] = 60 }, 12},
+		{"some never", false, func(s []float64) { s[0], s[8] = 0, 0 }, 9},
+		{"in time", true, func([]float64) {}, 9},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			score := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9} // of the cells
+			tc.change(score)
+			c := sampling("pps", float64(tc.k)/(windows*nodes))
+			c.Share, c.Score, c.Beta, c.InTime = share, "loss", 0, tc.inTime
+			p, err := stprune.New(windows*nodes, c, stprune.WithPerWindow(nodes))
+			if err != nil {
+				t.Fatal(err)
+			}
+			perUnit := make([]float64, windows*nodes)
+			for id := range perUnit {
+				perUnit[id] = score[cell(id)]
+				if err := p.Observe([]int32{int32(id)}, row(float32(perUnit[id]), 0, 0, 0, 0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := proportional(perUnit, tc.k)
+			compare(t, frequencies(t, p, len(want), want), want)
+
+			expected := make([]float64, len(score))
+			for id, pi := range want {
+				expected[cell(id)] += pi
+			}
+			for e := range 1000 {
+				ids := plan(t, p, e).IDs
+				if len(ids) != tc.k {
+					t.Fatalf("epoch %d: %d units, want %d", e, len(ids), tc.k)
+				}
+				drawn := make([]float64, len(score))
+				for _, id := range ids {
+					drawn[cell(int(id))]++
+				}
+				for i, n := range drawn {
+					if math.Abs(n-expected[i]) >= 1+1e-9 {
+						t.Fatalf("epoch %d: %v units of cell %d; %.3f are expected", e, n, i, expected[i])
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestShareIsChecked(t *testing.T) {
 	c := stprune.DefaultConfig()
 	if _, err := stprune.New(9, c, stprune.WithPerWindow(2)); err == nil {

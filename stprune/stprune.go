@@ -2,6 +2,7 @@ package stprune
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -47,7 +48,9 @@ func WithName(name string) Option {
 // New returns the method "st-prune", our reconstruction (see the package comment), over n units with ids 0..n−1. The pruner
 // is a [Scored].
 //
-// Memory: 4 bytes per unit, 4 more with "learning" stationarity, and about 8 while a plan is made. A plan takes O(n).
+// Memory: 4 bytes per score, 4 more with "learning" stationarity, and while a plan is made about 12 per score and 8 per kept unit.
+// A plan by selector "pps" takes time for each score and each kept unit: with Config.Share units to a score, one for 12 units by
+// default. By the others, and with [WithGroups], it takes O(n), in memory too.
 func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -79,8 +82,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 		name:         o.name,
 		seed:         c.Seed,
 		memory:       newMemory(cells, o.score, c.Beta, sized, c.Stationarity == "learning"),
-		unseen:       c.Unseen,
-		selector:     c.Draw(),
+		config:       c,
 		weighting:    c.weighting(),
 		stationarity: c.Stationarity,
 		known:        o.stationarity,
@@ -93,8 +95,7 @@ type stPrune struct {
 	name         string
 	seed         uint64
 	memory       *memory
-	unseen       string
-	selector     Selector
+	config       Config
 	weighting    weighting
 	stationarity string
 	known        func(id int32) float32 // z given beforehand, for "data"
@@ -109,7 +110,7 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	if p.Full(epoch) {
 		s = Everything(p.n)
 	} else {
-		s.IDs, s.Prob = p.selector(Stream(p.seed, "selection", epoch), p.sizes(), p.Keep(epoch))
+		s.IDs, s.Prob = p.draw(Stream(p.seed, "selection", epoch), p.Keep(epoch))
 		var z func(id int32) float32
 		switch p.stationarity {
 		case "data":
@@ -125,17 +126,27 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 	return s, nil
 }
 
-// sizes are the scores [n] as the selector takes them.
-func (p *stPrune) sizes() []float32 {
-	score := Standardised(p.memory.perUnit(), p.groups)
-	if p.unseen != "mean" {
+// draw chooses k units by their scores: cell by cell where it can, since that is much less work.
+func (p *stPrune) draw(r *rand.Rand, k int) ([]int32, []float32) {
+	c := p.config
+	if c.Selector == "pps" && len(p.groups) < 2 {
+		return ppsOfCells(r, p.withUnseen(p.memory.score, p.memory.cells), p.memory.cells, c.Gamma, c.InTime, k)
+	}
+	score := Standardised(p.memory.perUnit(p.memory.score), p.groups)
+	return c.Draw()(r, p.withUnseen(score, alone(len(score))), k)
+}
+
+// withUnseen gives cells without a score the one that Config.Unseen says.
+func (p *stPrune) withUnseen(score []float32, units cells) []float32 {
+	if p.config.Unseen != "mean" {
 		return score
 	}
 	sum, seen := 0.0, 0
-	for _, s := range score {
+	for cell, s := range score {
 		if s != never {
-			sum += float64(s)
-			seen++
+			members := units.members(cell)
+			sum += float64(members) * float64(s)
+			seen += members
 		}
 	}
 	mean := float32(1)
@@ -193,7 +204,7 @@ func Standardised(score []float32, groups []int) []float32 {
 
 func (p *stPrune) Observe(ids []int32, stats Stats) error { return p.memory.observe(ids, stats) }
 
-func (p *stPrune) Scores() []float32 { return p.memory.perUnit() }
+func (p *stPrune) Scores() []float32 { return p.memory.perUnit(p.memory.score) }
 
 func (p *stPrune) MarshalBinary() ([]byte, error) {
 	return EncodeState(p.name, len(p.memory.score), p.columns()...), nil

@@ -36,9 +36,10 @@ type Method struct {
 	Cost    string // of choosing among n units, in time and memory
 	Differs string // from what was published, where our adaptation is a choice; "nothing" when it isn't
 
-	Exact   bool // pruned epochs visit exactly the scheduled number of units
-	Needs   Needs
-	Options []Option // beyond the schedule
+	Revision int  // part of a run's id; raise it when equal settings no longer choose the same units
+	Exact    bool // pruned epochs visit exactly the scheduled number of units
+	Needs    Needs
+	Options  []Option // beyond the schedule
 
 	New func(s Setup) (stprune.Pruner, error)
 }

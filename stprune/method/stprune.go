@@ -6,7 +6,7 @@ var stPrune = Method{
 	Name: "st-prune", Kind: Dynamic,
 	Paper:   "arXiv 2602.19113; our reconstruction, its equations are not available to us",
 	Rule:    "units drawn by a complexity score taken from the training step, weighted by stationarity-aware rescaling, on an annealed schedule",
-	Cost:    "O(n) time, 16 bytes a unit",
+	Cost:    "O(n/share + k) time, 16 bytes for each of n/share scores and 8 for each of k kept units",
 	Differs: "all parts are our definitions; see the settings under prune",
 	Exact:   true,
 	Needs:   Needs{Graph: true, Stationarity: true},

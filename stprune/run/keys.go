@@ -219,7 +219,7 @@ func (s *Spec) fields() []field {
 // settings are the values in effect, by key, options included: those that the run's method, optimiser and schedule read.
 func (s Spec) settings() map[string]any {
 	same := s.meaning()
-	free := []string{"name", "notes", "data.name", "data.more"}
+	free := []string{"name", "notes", "data.name", "data.more", "backend.stream"}
 	tried, before := s.clone(), s.meaning()
 	reads := map[string]bool{}
 	for _, f := range tried.fields() {
@@ -232,7 +232,7 @@ func (s Spec) settings() map[string]any {
 		f.value.Set(was)
 	}
 	same.Name, same.Notes, same.Data.Name, same.Data.More, same.Data.Split = s.Name, s.Notes, s.Data.Name, s.Data.More, s.Data.Split
-	same.Backend.Devices = s.Backend.Devices
+	same.Backend.Devices, same.Backend.Stream = s.Backend.Devices, s.Backend.Stream
 	values := map[string]any{}
 	for _, f := range same.fields() {
 		if reads[f.key] {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/optim"
@@ -122,6 +123,25 @@ type Backend struct {
 	Name string `toml:"name"`
 	// Devices of the backend that share each training step, see [train.Config]; everything else takes the first. Default 1.
 	Devices int `toml:"devices,omitempty"`
+	// Stream sends each step the windows that it reads instead of keeping the series on the device: "always", "never", or "auto", where
+	// the series would take much of the memory. The results are the same bits, so the id doesn't count it. Default "auto".
+	Stream string `toml:"stream,omitempty"`
+}
+
+// streamed tells whether the series are to stay in the host's memory: by themselves, if a copy on the device takes more than an eighth
+// of this machine's memory or, on a GPU, whose memory isn't known, more than 2 GB.
+func (b Backend) streamed(kind string, sources []train.Source) bool {
+	if b.Stream != "auto" {
+		return b.Stream == "always"
+	}
+	bytes, limit := int64(0), train.MachineMemory()/8
+	for _, s := range sources {
+		bytes += 4 * int64(len(s.Series.Values))
+	}
+	if kind == accel.CUDA {
+		limit = 2e9
+	}
+	return limit > 0 && bytes > limit
 }
 
 // DefaultSpec returns the defaults named at each field: STID on all data. Only data.name is missing.
@@ -136,7 +156,7 @@ func DefaultSpec() Spec {
 		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, Block: 32, BlockBy: train.Random, ValidateEvery: 1, Only: []string{}, Seed: 1,
 			Loss: "mae", HuberDelta: 1},
 		Prune:   Prune{Method: "full", Options: map[string]any{}, Config: prune},
-		Backend: Backend{Name: "auto", Devices: 1},
+		Backend: Backend{Name: "auto", Devices: 1, Stream: "auto"},
 	}
 }
 
@@ -330,6 +350,9 @@ func (s Spec) Check() error {
 	if head, _, _ := strings.Cut(s.Backend.Name, ","); !slices.Contains(backends, head) && !strings.HasPrefix(head, "xla:/") {
 		return fmt.Errorf("backend.name = %q; choose one of %s, or xla:/path/of/a/plugin.so", s.Backend.Name, strings.Join(backends, ", "))
 	}
+	if by := s.Backend.Stream; by != "auto" && by != "always" && by != "never" {
+		return fmt.Errorf("backend.stream = %q; choose auto, always or never", by)
+	}
 	if s.Prune.Epochs != 0 {
 		return fmt.Errorf("prune.epochs = %d; leave it out: train.epochs says how long the run is", s.Prune.Epochs)
 	}
@@ -440,6 +463,7 @@ func (s Spec) meaning() Spec {
 	if s.Backend.Devices == 1 { // likewise
 		s.Backend.Devices = 0
 	}
+	s.Backend.Stream = ""
 	o := &s.Optim
 	if o.Name == "sgd" || o.Name == "adam" || o.Name == "adamw" {
 		o.AuxLR = 0
@@ -544,7 +568,8 @@ func effective(name string, c stprune.Config) stprune.Config {
 	return plain
 }
 
-// formatVersion is part of every id. Raise it when equal specs no longer give equal results.
+// formatVersion is part of every id. Raise it when equal specs no longer give equal results; where that is so for the runs of one
+// method only, raise the method's Revision.
 const formatVersion = 2
 
 // ID identifies the run of this spec on data with the given content hash ([datasets.Series.Hash]; of several data sets, see [Do], joined): 16 hexadecimal digits.
@@ -552,5 +577,8 @@ const formatVersion = 2
 func (s Spec) ID(dataHash string) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "stprune run/%d\n%sdata %s\n", formatVersion, s.meaning().TOML(), dataHash)
+	if m, err := method.ByName(s.Prune.Method); err == nil && m.Revision > 0 {
+		fmt.Fprintf(h, "revision %d of %s\n", m.Revision, m.Name)
+	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
