@@ -2,6 +2,7 @@ package run
 
 import (
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -37,5 +38,8 @@ func TestDevices(t *testing.T) {
 	}
 	if _, err := Do(t.Context(), spec, o); err == nil || !strings.Contains(err.Error(), "backend.devices = 2") {
 		t.Errorf("training on Go: error %v", err)
+	}
+	if left, err := os.ReadDir(o.Store.Dir); err != nil || len(left) != 2 {
+		t.Errorf("the store holds %v, %v; want the two runs alone", left, err)
 	}
 }

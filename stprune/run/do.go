@@ -95,6 +95,9 @@ func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	if r.finished() {
 		return Open(r.Dir)
 	}
+	if err := train.CheckDevices(backend.Backend, spec.Backend.Devices); err != nil {
+		return nil, err
+	}
 	asked := time.Now()
 	claim, err := store.claim(ctx, r.ID, !o.NoWait, func() {
 		by, _ := r.Claim()
@@ -192,7 +195,7 @@ func Evaluate(ctx context.Context, spec Spec, params map[string][]float32, part 
 	}
 	defer done()
 	c := spec.training(0)
-	c.Devices = 1 // nothing is trained
+	c.Devices, c.Stream = 1, spec.Backend.streamed(backend.Kind, sources) // nothing is trained
 	pruner, err := stprune.NewFull(c.Units(sources...))
 	if err != nil {
 		return nil, err
@@ -357,6 +360,7 @@ func (s *session) prepareTrainer(ctx context.Context) error {
 	if s.backend.Kind != accel.CUDA { // which has memory of its own
 		c.MemoryLimit = train.MachineMemory()
 	}
+	c.Stream = spec.Backend.streamed(s.backend.Kind, s.sources)
 	s.config = c
 	if s.trainer, err = train.New(s.backend.Backend, c, s.pruner, s.sources...); err != nil {
 		return fail(err)

@@ -24,7 +24,7 @@ func Trainer(ctx context.Context, spec Spec, params map[string][]float32, source
 		return nil, nil, err
 	}
 	c := spec.training(0)
-	c.Devices = 1 // nothing is trained
+	c.Devices, c.Stream = 1, spec.Backend.streamed(backend.Kind, sources) // nothing is trained
 	pruner, err := stprune.NewFull(c.Units(sources...))
 	if err == nil {
 		t, err = train.New(backend.Backend, c, pruner, sources...)

@@ -93,6 +93,7 @@ func StepMemory(ctx context.Context, spec Spec, o Options) (int64, error) {
 	}
 	defer done()
 	c := spec.training(0)
+	c.Stream = spec.Backend.streamed(backend.Kind, sources)
 	c.MemoryLimit = 1 // which every step is refused under, with the reason
 	pruner, err := stprune.NewFull(c.Units(sources...))
 	if err != nil {

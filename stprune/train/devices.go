@@ -1,11 +1,22 @@
 package train
 
 import (
+	"fmt"
+
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
+
+// CheckDevices refuses more devices than the backend has.
+func CheckDevices(be compute.Backend, devices int) error {
+	if devices > be.NumDevices() {
+		return fmt.Errorf("backend.devices = %d, but the backend at hand has %d (%s); lower it, or set backend.name to one with more",
+			devices, be.NumDevices(), be.Name())
+	}
+	return nil
+}
 
 // newStep prepares the training step, which with several devices is one program on all of them: each begins with its part of the
 // batch, parameters and optimiser state are the same on all, and XLA's partitioner (Shardy) puts in what they must tell each other.
@@ -64,12 +75,12 @@ func (c Config) divisible(b int) int {
 	return (b + c.Devices - 1) / c.Devices * c.Devices
 }
 
-// part is what one device of several is sent: an equal part of the batch.
-func (f *feed) part(device, devices int) *feed {
+// part is what one device of several is sent: an equal part of the batch, whose windows begin at starts.
+func (f *feed) part(starts []int32, device, devices int) *feed {
 	n := len(f.starts) / devices
 	from, to := device*n, (device+1)*n
 	part := *f
-	part.starts, part.weights = f.starts[from:to], f.weights[from:to]
+	part.starts, part.weights = starts[from:to], f.weights[from:to]
 	if f.unit == Pair {
 		part.nodes = f.nodes[from:to]
 	}

@@ -34,7 +34,9 @@ type domain struct {
 	parts int     // units of a window
 	order []int32 // of the nodes, see Config.arrange
 
-	resident  []*tensors.Tensor   // values, tod, dow
+	host      *rows               // the series, where it is streamed; its NaN stay. Else nil
+	sent      rows                // what a step was sent of it
+	resident  []*tensors.Tensor   // values, tod, dow; none where the series is streamed
 	constants []*tensors.Tensor   // of the backbone
 	laplacian *tensors.Tensor     // [N,N] or nil
 	copies    [][]*tensors.Tensor // of all of them on each device but the first; nil before the first step
@@ -49,7 +51,7 @@ type domain struct {
 func (c Config) Model(source Source) (backbone.Backbone, error) {
 	s, w := source.Series, source.Windows
 	return backbone.New(c.Backbone, backbone.Config{
-		Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: s.Calendar.StepsPerDay(), Graph: s.Graph, Options: c.Options,
+		Nodes: s.N, History: w.History, Horizon: w.Horizon, StepsPerDay: s.Calendar.StepsPerDay(), Graph: s.Graph, Blocks: c.Unit == Block, Options: c.Options,
 	})
 }
 
@@ -74,38 +76,44 @@ func newDomain(t *Trainer, source Source) (*domain, error) {
 	for _, before := range t.domains {
 		d.first += int32(before.units)
 	}
-	d.putSeries(s)
+	if err := d.putSeries(s); err != nil {
+		d.close()
+		return nil, fmt.Errorf("putting series %q on the device: %w", s.Name, brief(err))
+	}
 	for _, x := range traits.Constants {
 		d.constants = append(d.constants, tensors.FromFlatDataAndDimensions(x.Values, x.Shape...))
 	}
 	return d, nil
 }
 
-// putSeries prepares the resident arrays. NaN cannot be compared on every backend, so it becomes the missing value.
-func (d *domain) putSeries(s *datasets.Series) {
+// putSeries prepares what steps gather their windows from.
+func (d *domain) putSeries(s *datasets.Series) error {
 	d.layout.missing = s.Missing
 	if s.Missing != s.Missing {
 		d.layout.missing, d.layout.missingIsZ0 = -math.MaxFloat32, true
 	}
-	values := make([]float32, len(s.Values))
-	for i, v := range s.Values {
-		if v != v {
-			v = d.layout.missing
-		}
-		values[i] = v
-	}
-	tod, dow := make([]int32, s.T), make([]int32, s.T)
+	all := &rows{columns: s.N, values: s.Values, tod: make([]int32, s.T), dow: make([]int32, s.T)}
 	for i := range s.T {
-		tod[i], dow[i] = int32(s.Calendar.TimeOfDay(i)), int32(s.Calendar.DayOfWeek(i))
+		all.tod[i], all.dow[i] = int32(s.Calendar.TimeOfDay(i)), int32(s.Calendar.DayOfWeek(i))
 	}
-	d.resident = []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(values, s.T, s.N),
-		tensors.FromFlatDataAndDimensions(tod, s.T),
-		tensors.FromFlatDataAndDimensions(dow, s.T),
+	if d.t.cfg.Stream {
+		d.host, d.layout.streamed = all, true
+	} else {
+		if d.layout.missingIsZ0 {
+			all.values = slices.Clone(s.Values)
+			withoutNaN(all.values, d.layout.missing)
+		}
+		d.resident = all.tensors()
+		for _, x := range d.resident { // and nowhere else
+			if err := x.ToDevice(d.t.backend, 0); err != nil {
+				return err
+			}
+		}
 	}
 	if d.t.cfg.GraphStats {
 		d.laplacian = tensors.FromFlatDataAndDimensions(float32s(s.Graph.Undirected().NormalisedLaplacian()), s.N, s.N)
 	}
+	return nil
 }
 
 // build prepares the executables; they are compiled when first used.
@@ -137,7 +145,8 @@ func (d *domain) close() {
 	}
 }
 
-// fixed are the inputs that stay on the device, the last of every graph: values, tod, dow, constants…, [laplacian].
+// fixed are the inputs that stay on the device, the last of every graph: values, tod, dow, constants…, [laplacian]. Where the series is
+// streamed the first three are a step's own.
 func (d *domain) fixed() []*tensors.Tensor {
 	all := slices.Concat(d.resident, d.constants)
 	if d.laplacian != nil {
@@ -251,16 +260,17 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 	if err := t.replicate(d); err != nil {
 		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
 	}
+	starts, rows := d.locate(f.unit, f.starts, f.nodes)
 	var args []any
 	for device := range t.cfg.Devices {
-		part := f.part(device, t.cfg.Devices)
+		part := f.part(starts, device, t.cfg.Devices)
 		own := []*tensors.Tensor{
 			tensors.FromFlatDataAndDimensions(float32s(hyper[:]), optim.HyperSize),
 			tensors.FromFlatDataAndDimensions(key, 2),
 			tensors.FromFlatDataAndDimensions(part.starts, len(part.starts)),
 			tensors.FromFlatDataAndDimensions(part.weights, len(part.starts)),
 		}
-		own = append(own, part.tensors()...)
+		own = slices.Concat(own, part.tensors(), rows.tensors())
 		defer release(own)
 		params, fixed := append([]*tensors.Tensor{t.theta}, t.slots...), d.fixed()
 		if device > 0 {
@@ -278,7 +288,10 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 		return 0, nil, err
 	}
 	start := time.Now()
-	defer func() { t.seconds.Steps += time.Since(start).Seconds() }()
+	defer func() {
+		t.computing = time.Since(start)
+		t.seconds.Steps += t.computing.Seconds()
+	}()
 	out, err := step.Call(args...)
 	if err != nil {
 		return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, brief(err))
@@ -362,7 +375,7 @@ func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string)
 }
 
 func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float32) ([]float32, error) {
-	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
+	own := d.weighted(starts, weights)
 	defer release(own)
 	args := []any{theta}
 	for _, x := range slices.Concat(own, d.fixed()) {
@@ -383,6 +396,13 @@ func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float
 		return nil, fmt.Errorf("evaluation: reading the results: %w", brief(err))
 	}
 	return sums, nil
+}
+
+// weighted are the inputs of a graph that takes windows and their weights.
+func (d *domain) weighted(starts []int32, weights []float32) []*tensors.Tensor {
+	at, rows := d.locate(Window, starts, nil)
+	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, len(at)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
+	return append(own, rows.tensors()...)
 }
 
 // scale is the unit in which losses are averaged: raw with one data set, else the data set's standard deviation.

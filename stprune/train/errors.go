@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
@@ -38,8 +37,7 @@ func (t *Trainer) Errors(ctx context.Context, part string, each func(source, win
 					batch[i] = batch[0]
 				}
 			}
-			out, err := d.measure("errors", d.errors, []*tensors.Tensor{
-				tensors.FromFlatDataAndDimensions(batch, b), tensors.FromFlatDataAndDimensions(weights, b)})
+			out, err := d.measure("errors", d.errors, d.weighted(batch, weights))
 			if err != nil {
 				return nil, err
 			}

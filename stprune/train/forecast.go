@@ -44,7 +44,8 @@ func (t *Trainer) Forecasts(ctx context.Context, source int, part string, window
 			batch[i] = starts[windows[min(i, n-1)]]
 		}
 		windows = windows[n:]
-		out, err := d.measure("forecasts", exec, []*tensors.Tensor{tensors.FromFlatDataAndDimensions(batch, b)})
+		at, rows := d.locate(Window, batch, nil)
+		out, err := d.measure("forecasts", exec, append([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, b)}, rows.tensors()...))
 		if err != nil {
 			return nil, err
 		}

@@ -39,8 +39,9 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 					return nil, fmt.Errorf("interrupted while taking a gradient: %w", err)
 				}
 				f.fill(d, &s, batch)
-				own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts)), tensors.FromFlatDataAndDimensions(f.weights, len(f.starts))}
-				out, err := d.measure(f.of("gradient"), d.gradients, append(own, f.tensors()...))
+				starts, rows := d.locate(f.unit, f.starts, f.nodes)
+				own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(f.weights, len(starts))}
+				out, err := d.measure(f.of("gradient"), d.gradients, slices.Concat(own, f.tensors(), rows.tensors()))
 				if err != nil {
 					return nil, err
 				}

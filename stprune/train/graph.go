@@ -18,9 +18,10 @@ type layout struct {
 	missing                              float32 // value of missing entries in the resident series
 	raw                                  bool    // the backbone takes raw values
 	missingIsZ0                          bool    // feed missing inputs as the mean instead of the missing value itself
+	streamed                             bool    // the series has the columns of the unit, see domain.locate
 }
 
-// resident are the arrays that stay on the device.
+// resident are the arrays that stay on the device or, streamed, those of a step.
 type resident struct {
 	values   *node // [T,N] raw units, missing entries hold layout.missing
 	tod, dow *node // [T] int32
@@ -46,12 +47,15 @@ func (l layout) gather(r resident, starts, units *node) gathered {
 	b, w := starts.Shape().Dimensions[0], l.history+l.horizon
 	times := graph.Add(graph.Reshape(starts, b, 1), graph.Iota(g, shapes.Make(dtypes.Int32, 1, w), 1)) // [B,W]
 	m := l.nodes
+	each := 0
+	if units != nil {
+		each = units.Shape().Dimensions[0] // B or 1
+		m = units.Shape().Size() / each
+	}
 	var raw *node // [B,W,M]
-	if units == nil {
+	if units == nil || l.streamed {
 		raw = graph.Gather(r.values, graph.Reshape(times, b, w, 1))
 	} else {
-		each := units.Shape().Dimensions[0] // B or 1
-		m = units.Shape().Size() / each
 		full := func(x *node) *node { return graph.BroadcastToShape(x, shapes.Make(dtypes.Int32, b, w, m)) }
 		index := []*node{full(graph.Reshape(times, b, w, 1)), full(graph.Reshape(units, each, 1, m))}
 		raw = graph.Gather(r.values, graph.Stack(index, -1))

@@ -131,7 +131,8 @@ func (d *domain) pass(needs method.Needs, f *feed) ([][]float32, error) {
 		}
 		d.passes[kind] = exec
 	}
-	own := append([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(f.starts, len(f.starts))}, f.tensors()...)
+	starts, rows := d.locate(f.unit, f.starts, f.nodes)
+	own := slices.Concat([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts))}, f.tensors(), rows.tensors())
 	start, compile := time.Now(), d.t.seconds.Compile
 	defer func() { d.t.seconds.Scoring += time.Since(start).Seconds() - (d.t.seconds.Compile - compile) }()
 	return d.measure(f.of(kind.String()), d.passes[kind], own)

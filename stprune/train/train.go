@@ -59,6 +59,10 @@ type Config struct {
 	// devices. Parameters, optimiser state and series are on each of them; what is no training step takes the first. 0 is 1.
 	Devices int
 
+	// Stream keeps the series in the host's memory, where it is the only copy, and sends each step the windows that it reads. Results are
+	// the same bits. For series that don't fit the device.
+	Stream bool
+
 	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
 
 	// Only trains nothing but the parameters whose names begin with one of these; empty: all. Running statistics follow the data
@@ -91,6 +95,7 @@ type Trainer struct {
 	chosen    []int32            // units that this epoch has trained on, where they are chosen within batches
 	ahead     *plan              // of the epoch to come; not part of the saved state, since it can be made again
 	seconds   Seconds            // of the epoch under way, as far as this process trained it
+	computing time.Duration      // of the last step
 }
 
 // state is the part of a trainer's position that is plain numbers.
@@ -133,6 +138,7 @@ type Progress struct {
 	Epoch, Epochs int // current epoch, from 1
 	Step, Steps   int // steps of the whole run, done and planned
 	Loss          float64
+	Computing     time.Duration // how long the backend took for the step; what else passes between two steps is the host's work
 }
 
 // EpochReport is what an epoch measured.
@@ -250,9 +256,9 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 	if c.PrunedBatch == 0 {
 		c.PrunedBatch = c.Batch
 	}
-	if c.Devices = max(1, c.Devices); c.Devices > be.NumDevices() {
-		return nil, fmt.Errorf("backend.devices = %d, but the backend at hand has %d (%s); lower it, or set backend.name to one with more",
-			c.Devices, be.NumDevices(), be.Name())
+	c.Devices = max(1, c.Devices)
+	if err := CheckDevices(be, c.Devices); err != nil {
+		return nil, err
 	}
 	c.Batch, c.PrunedBatch = min(c.Batch, c.Units(sources...)), min(c.PrunedBatch, c.Units(sources...)) // the rest would be padding
 	if c.Unit == Block && c.Block >= sources[0].Series.N {
@@ -580,7 +586,8 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 			t.chosen = append(t.chosen, feed.ids...)
 		}
 		if ev.Step != nil {
-			ev.Step(Progress{Epoch: t.state.Epoch + 1, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: max(planned, t.state.Global), Loss: value})
+			ev.Step(Progress{Epoch: t.state.Epoch + 1, Epochs: t.cfg.Epochs, Step: t.state.Global, Steps: max(planned, t.state.Global), Loss: value,
+				Computing: t.computing})
 		}
 		feed, other = other, feed
 	}
