@@ -29,7 +29,7 @@ notebooks: setup ## run all notebooks and store them with their outputs
 	.venv/bin/python kernels/execute.py notebooks/*.ipynb
 
 bench: build bench/.venv ## time training steps of ours and of PyTorch in turn (ARGS="--repeat 2 --for 5" is passed on)
-	bench/peers.sh $(ARGS)
+	bin/stprune bench peers $(ARGS)
 
 bench/.venv: bench/requirements.txt
 	python3 -m venv $@

@@ -44,5 +44,5 @@ bin/stprune doctor
 
 failed=0
 bin/stprune parity stprune/parity/testdata --backend "xla:$device" || failed=1
-bench/peers.sh --device "$device" "${cases[@]}" "$@" || failed=1
+PYTHON=${PYTHON:-bench/.venv/bin/python} bin/stprune bench peers --device "$device" "${cases[@]}" "$@" || failed=1
 exit $failed

@@ -1,4 +1,4 @@
-"""Runs `stprune bench step` and step.py in turn, prints a table and stores every number as CSV. Started by peers.sh."""
+"""Measures training steps of ours and of PyTorch, or of another build of ours, in turn: prints a table, stores every number as CSV."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from datetime import datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OURS = "ours"
+OURS, BEFORE = "ours", "before"
 QUIET = 0.1  # cores that others may use
+SLOWER = 0.9  # before / ours: below this in every round, ours has become slower
 CASES = [
     *("stid 67 64", "stid 170 64", "stid 307 64", "stid 716 64", "gwnet 67 64", "gwnet 170 64"),
     *("staeformer 67 16", "staeformer 170 16", "opencity 67 4 288"),
@@ -135,7 +136,10 @@ def measure(machine: Machine, case: Case, round: int, who: str, command: list[st
 
 def commands(args: argparse.Namespace, case: Case) -> dict[str, list[str]]:
     backend = ["--backend", "xla:cuda"] if args.device == "cuda" else []
-    ours = [args.stprune, "bench", "step", "--json", "--for", f"{args.seconds:g}s", *backend, *case.flags(), *shlex.split(args.ours)]
+    step = ["bench", "step", "--json", "--for", f"{args.seconds:g}s", *backend, *case.flags(), *shlex.split(args.ours)]
+    ours = [args.stprune, *step]
+    if args.against:
+        return {OURS: ours, BEFORE: [args.against, *step]}
     theirs = [sys.executable, str(HERE / "step.py"), "--json", "--device", args.device, "--for", f"{args.seconds:g}", *case.flags()]
     return {OURS: ours} | {name: [*theirs, *shlex.split(flags)] for name, flags in args.variant}
 
@@ -145,10 +149,15 @@ def spread(values: list[float], digits: int) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})" if len(values) > 1 else f"{middle:.{digits}f}"
 
 
-def table(rows: list[Row]) -> list[list[str]]:
-    """A line for each case and variant: medians over the rounds; the ratio is theirs / ours of each round."""
+def ratios(pairs: list[tuple[Row, Row]]) -> list[float]:
+    """Theirs / ours in each round."""
+    return [theirs.median_ms / mine.median_ms for mine, theirs in pairs]
+
+
+def table(rows: list[Row]) -> tuple[list[list[str]], list[str]]:
+    """A line for each case and variant, with medians over the rounds; and the cases in which ours is slower than before."""
     heads = "model,N,batch,steps,peer,ours ms,peer ms,peer / ours,ours MB,peer MB,ours compile s,peer first s"
-    lines = [heads.split(",")]
+    lines, slower = [heads.split(",")], []
     by: dict[tuple, dict[str, list[Row]]] = {}
     for r in rows:
         by.setdefault((r.model, r.nodes, r.batch, r.history), {}).setdefault(r.who, []).append(r)
@@ -162,12 +171,13 @@ def table(rows: list[Row]) -> list[list[str]]:
             def middle(side: int, name: str, digits: int, pairs: list[tuple[Row, Row]] = pairs) -> str:
                 return f"{statistics.median(getattr(p[side], name) for p in pairs):.{digits}f}"
 
-            ratio = spread([theirs.median_ms / mine.median_ms for mine, theirs in pairs], 2)
+            if who == BEFORE and max(ratios(pairs)) < SLOWER:
+                slower.append(f"{model} {nodes} {batch}")
             lines.append([
-                model, str(nodes), str(batch), str(history), who, middle(0, "median_ms", 1), middle(1, "median_ms", 1), ratio,
+                model, str(nodes), str(batch), str(history), who, middle(0, "median_ms", 1), middle(1, "median_ms", 1), spread(ratios(pairs), 2),
                 middle(0, "peak_mb", 0), middle(1, "peak_mb", 0), middle(0, "first_s", 1), middle(1, "first_s", 1),
             ])  # fmt: skip
-    return lines
+    return lines, slower
 
 
 def print_table(lines: list[list[str]]) -> None:
@@ -184,8 +194,11 @@ def variant(text: str) -> tuple[str, str]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="peers.sh", description=__doc__)
+    parser = argparse.ArgumentParser(prog="stprune bench peers", description=__doc__)
     parser.add_argument("--stprune", required=True, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--against", metavar="PROGRAM", help=f"an older build of ours instead of PyTorch; fails where ours is slower than before in every round ({BEFORE} / ours < {SLOWER})"
+    )
     parser.add_argument("--device", default="cpu", choices=VARIANTS)
     parser.add_argument("--repeat", type=int, default=3, help="rounds of each case")
     parser.add_argument("--for", dest="seconds", type=float, default=5.0, help="seconds of each measurement")
@@ -240,18 +253,21 @@ def run(args: argparse.Namespace) -> None:
                     file.flush()
                     print(f"{case.model} {case.nodes} {case.batch}, round {round}, {who}: {r.median_ms:.1f} ms", file=sys.stderr)
     print(f"{machine.device}, {machine.cpu}, {machine.cores} cores, {machine.revision}\n")
-    print_table(table(rows))
+    lines, slower = table(rows)
+    print_table(lines)
     if (most := max((r.others for r in rows), default=0.0)) > QUIET:
         print(f"\nnot a quiet machine: others kept up to {most:.1f} cores busy, from which torch's threads suffer far more")
     print(f"\nall numbers: {os.path.relpath(path)}")
     if failures:
         raise RuntimeError("failed: " + "; ".join(failures))
+    if slower:
+        raise RuntimeError("slower than before in every round: " + "; ".join(slower))
 
 
 if __name__ == "__main__":
     try:
         run(parse())
     except RuntimeError as e:
-        sys.exit(f"peers.sh: {e}")
+        sys.exit(f"bench peers: {e}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +27,7 @@ type benchCmd struct {
 	Step   benchStepCmd   `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
 	Select benchSelectCmd `cmd:"" help:"Time one choice of each pruning method on made-up observations."`
 	Limit  benchLimitCmd  `cmd:"" help:"Find the model and data sizes below which pruning stops paying."`
+	Peers  benchPeersCmd  `cmd:"" passthrough:"" help:"Time training steps of ours and of PyTorch, or of an older build of ours, in turn."`
 }
 
 type benchStepCmd struct {
@@ -64,12 +68,12 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	}
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1e3) }
 	fmt.Printf("%s, N = %d, batch of %d %ss, %d parameters, on %s\n", r.Backbone, r.Nodes, r.Batch, r.Unit, r.Parameters, r.Backend)
-	fmt.Printf("step     %s median of %d (%s to %s)\n", ms(r.Median), r.Steps, ms(r.Fastest), ms(r.Slowest))
+	fmt.Printf("step     %s median of %d (%s to %s), %.1f %% of it on the host\n", ms(r.Median), r.Steps, ms(r.Fastest), ms(r.Slowest), 100*r.Host)
 	if r.GFLOPs > 0 {
 		fmt.Printf("products %.1f GFLOP/s, %.0f %% of the %.1f of plain products\n", r.GFLOPs, 100*r.GFLOPs/r.Plain, r.Plain)
 	}
 	fmt.Printf("start    %.2f s from the start of the process to the end of the first step\n", r.First.Seconds())
-	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), runs.PeakMemory()>>20)
+	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), r.PeakMemory>>20)
 	return nil
 }
 
@@ -178,6 +182,40 @@ func (c *benchLimitCmd) Run(ctx context.Context) error {
 	}
 	if !c.JSON {
 		fmt.Print(t.Text())
+	}
+	return nil
+}
+
+// benchPeersCmd runs bench/peers.py, whose flags it takes.
+type benchPeersCmd struct {
+	Flags []string `arg:"" optional:"" help:"Those of bench/peers.py; --help lists them."`
+}
+
+func (c *benchPeersCmd) Help() string {
+	return `Works in the repository's folder, with the Python that the variable PYTHON names, or bench/.venv/bin/python, which "make bench" sets up.`
+}
+
+func (c *benchPeersCmd) Run(ctx context.Context) error {
+	script := filepath.Join("bench", "peers.py")
+	if _, err := os.Stat(script); err != nil {
+		return fmt.Errorf("bench peers: no %s here; run it in the folder of a clone of the repository", script)
+	}
+	python := cmp.Or(os.Getenv("PYTHON"), filepath.Join("bench", ".venv", "bin", "python"))
+	if _, err := exec.LookPath(python); err != nil {
+		return fmt.Errorf("bench peers: no %s; set it up by `make bench`, or PYTHON to a Python with what bench/requirements.txt lists", python)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("bench peers: %w", err)
+	}
+	peers := exec.CommandContext(ctx, python, append([]string{script, "--stprune", self}, c.Flags...)...)
+	peers.Stdout, peers.Stderr = os.Stdout, os.Stderr
+	peers.Cancel = func() error { return peers.Process.Signal(os.Interrupt) }
+	if err := peers.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("bench peers: %s ended with %w", script, err)
 	}
 	return nil
 }

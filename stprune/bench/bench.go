@@ -16,6 +16,7 @@ import (
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/optim"
+	"github.com/stprune/workbench/stprune/run"
 	"github.com/stprune/workbench/stprune/train"
 )
 
@@ -48,12 +49,14 @@ type Report struct {
 	Median     time.Duration `json:"median_ns"` // from the end of a step to the end of the next, the host's work included
 	Fastest    time.Duration `json:"fastest_ns"`
 	Slowest    time.Duration `json:"slowest_ns"`
+	Host       float64       `json:"host_share"` // of the steps' time, in which the backend did not compute
 	// GFLOPs counts the forward matrix products of the backbone three times (backward takes twice as much) and nothing else,
 	// at the median; 0 when the backbone doesn't say how many there are.
 	GFLOPs float64 `json:"gflop_per_s"`
 	// Plain is what the backend reaches in products of [16384,128] with [128,128] and nothing else (Go: of [512,128]), the best of some before and after
 	// the steps: what GFLOPs can be compared with on a machine whose speed varies.
-	Plain float64 `json:"plain_gflop_per_s"`
+	Plain      float64 `json:"plain_gflop_per_s"`
+	PeakMemory int64   `json:"peak_bytes"` // of the process
 }
 
 // Run measures.
@@ -106,14 +109,15 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var times []time.Duration
-	var first time.Duration
+	var first, computing, all time.Duration
 	var begin, last time.Time
-	err = trainer.Run(stop, train.Events{Step: func(train.Progress) {
+	err = trainer.Run(stop, train.Events{Step: func(p train.Progress) {
 		now := time.Now()
 		if begin.IsZero() { // the first step compiled, the second warms up
 			begin, first = now, now.Sub(s.Began)
 		} else if !last.IsZero() {
 			times = append(times, now.Sub(last))
+			computing, all = computing+p.Computing, all+now.Sub(last)
 		}
 		if len(times) == 0 {
 			begin = now
@@ -129,6 +133,7 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	r := Report{
 		Backend: be.Kind, Backbone: s.Backbone, Nodes: s.Nodes, Batch: s.Batch, Unit: s.Unit, Parameters: trainer.Parameters(),
 		First: first, Steps: len(times), Fastest: slices.Min(times), Slowest: slices.Max(times),
+		Host: 1 - computing.Seconds()/all.Seconds(),
 	}
 	for _, d := range trainer.Compiled() {
 		r.Compile += d
@@ -138,7 +143,7 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	perUnit := trainer.Products()
 	r.GFLOPs = 3 * 2 * perUnit * float64(s.Batch) / r.Median.Seconds() / 1e9
 	after, err := plainProduct(be)
-	r.Plain = max(before, after)
+	r.Plain, r.PeakMemory = max(before, after), run.PeakMemory()
 	return r, err
 }
 
