@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OURS, BEFORE = "ours", "before"
 QUIET = 0.1  # cores that others may use
-SLOWER = 0.9  # before / ours: below this in every round, ours has become slower
+SLOWER, ROUNDS = 0.9, 3  # before / ours: below this in every round, and in so many, ours has become slower
 CASES = [
     *("stid 67 64", "stid 170 64", "stid 307 64", "stid 716 64", "gwnet 67 64", "gwnet 170 64"),
     *("staeformer 67 16", "staeformer 170 16", "opencity 67 4 288"),
@@ -171,7 +171,7 @@ def table(rows: list[Row]) -> tuple[list[list[str]], list[str]]:
             def middle(side: int, name: str, digits: int, pairs: list[tuple[Row, Row]] = pairs) -> str:
                 return f"{statistics.median(getattr(p[side], name) for p in pairs):.{digits}f}"
 
-            if who == BEFORE and max(ratios(pairs)) < SLOWER:
+            if who == BEFORE and len(pairs) >= ROUNDS and max(ratios(pairs)) < SLOWER:
                 slower.append(f"{model} {nodes} {batch}")
             lines.append([
                 model, str(nodes), str(batch), str(history), who, middle(0, "median_ms", 1), middle(1, "median_ms", 1), spread(ratios(pairs), 2),
@@ -194,10 +194,10 @@ def variant(text: str) -> tuple[str, str]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="stprune bench peers", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__ + " `stprune bench peers` calls this and has the same flags.")
     parser.add_argument("--stprune", required=True, help=argparse.SUPPRESS)
     parser.add_argument(
-        "--against", metavar="PROGRAM", help=f"an older build of ours instead of PyTorch; fails where ours is slower than before in every round ({BEFORE} / ours < {SLOWER})"
+        "--against", metavar="PROGRAM", help=f"an older build of ours instead of PyTorch; fails where ours is slower in every round ({BEFORE} / ours < {SLOWER}), of {ROUNDS} at least"
     )
     parser.add_argument("--device", default="cpu", choices=VARIANTS)
     parser.add_argument("--repeat", type=int, default=3, help="rounds of each case")

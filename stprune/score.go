@@ -23,14 +23,24 @@ func (c Config) scoreFunc() func(row Stats) float32 {
 var never = float32(math.Inf(1)) // the score of a unit never visited: above all others
 
 // cells divide n units, of which perWindow make a window, into those that share a score: the same unit of share consecutive windows.
-type cells struct{ n, perWindow, share int }
+type cells struct {
+	n, perWindow, share int
+	whole, rest         int // the first cells have share units, the others, of the last windows, so many
+}
+
+func newCells(n, perWindow, share int) cells {
+	windows := n / perWindow
+	return cells{n, perWindow, share, windows / share * perWindow, windows % share}
+}
 
 // alone are n cells of one unit.
-func alone(n int) cells { return cells{n, 1, 1} }
+func alone(n int) cells { return newCells(n, 1, 1) }
 
 func (c cells) count() int {
-	windows := c.n / c.perWindow
-	return (windows + c.share - 1) / c.share * c.perWindow
+	if c.rest > 0 {
+		return c.whole + c.perWindow
+	}
+	return c.whole
 }
 
 // of is the cell of a unit.
@@ -41,12 +51,12 @@ func (c cells) of(id int32) int {
 	return int(id)/(c.perWindow*c.share)*c.perWindow + int(id)%c.perWindow
 }
 
-// members is the number of units of a cell; the last windows can be fewer.
+// members is the number of units of a cell.
 func (c cells) members(cell int) int {
-	if c.share == 1 {
-		return 1
+	if cell < c.whole {
+		return c.share
 	}
-	return min(c.share, c.n/c.perWindow-cell/c.perWindow*c.share)
+	return c.rest
 }
 
 // unit is the j-th unit of a cell; they ascend.

@@ -75,7 +75,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if o.perWindow < 1 || n%o.perWindow != 0 {
 		return nil, fmt.Errorf("prune: %d units do not make whole windows of %d; mend WithPerWindow", n, o.perWindow)
 	}
-	cells := cells{n, o.perWindow, c.Share}
+	cells := newCells(n, o.perWindow, c.Share)
 	sized := c.Selector == "pps" || c.Selector == "gumbel"
 	return &stPrune{
 		Schedule:     schedule,

@@ -27,7 +27,7 @@ type benchCmd struct {
 	Step   benchStepCmd   `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
 	Select benchSelectCmd `cmd:"" help:"Time one choice of each pruning method on made-up observations."`
 	Limit  benchLimitCmd  `cmd:"" help:"Find the model and data sizes below which pruning stops paying."`
-	Peers  benchPeersCmd  `cmd:"" passthrough:"" help:"Time training steps of ours and of PyTorch, or of an older build of ours, in turn."`
+	Peers  benchPeersCmd  `cmd:"" help:"Time training steps of ours and of PyTorch, or of an older build of ours, in turn."`
 }
 
 type benchStepCmd struct {
@@ -186,13 +186,41 @@ func (c *benchLimitCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-// benchPeersCmd runs bench/peers.py, whose flags it takes.
+// benchPeersCmd runs bench/peers.py.
 type benchPeersCmd struct {
-	Flags []string `arg:"" optional:"" help:"Those of bench/peers.py; --help lists them."`
+	Case    []string      `sep:"none" placeholder:"'MODEL N BATCH [STEPS]'" help:"What to measure: backbone, nodes, batch, and steps of history and horizon. May be repeated. Default: all backbones in several sizes."`
+	Variant []string      `sep:"none" placeholder:"NAME=FLAGS" help:"Peer and its flags of bench/step.py, e.g. sdpa=--sdpa. May be repeated. Default: plain, tuned and compile."`
+	Against string        `placeholder:"PROGRAM" help:"An older build of ours instead of PyTorch. Fails where ours is slower by a tenth in every round, of three at least."`
+	Repeat  int           `default:"3" help:"Rounds of each case."`
+	For     time.Duration `default:"5s" help:"Measure each at least this long."`
+	Device  string        `default:"cpu" enum:"cpu,cuda" help:"Where both compute: cpu or cuda."`
+	Option  []string      `sep:"none" placeholder:"KEY=VALUE" help:"Option of our backbones, e.g. attention=whole. May be repeated."`
+	Results string        `placeholder:"FOLDER" help:"Folder of the table of all numbers. Default: bench/results."`
 }
 
 func (c *benchPeersCmd) Help() string {
-	return `Works in the repository's folder, with the Python that the variable PYTHON names, or bench/.venv/bin/python, which "make bench" sets up.`
+	return `Works in the repository's folder, with the Python that the variable PYTHON names, or bench/.venv/bin/python, which "make bench" sets up.
+Only a quiet machine counts.`
+}
+
+// flags are those of bench/peers.py.
+func (c *benchPeersCmd) flags(self string) []string {
+	flags := []string{"--stprune", self, "--repeat", fmt.Sprint(c.Repeat), "--for", fmt.Sprint(c.For.Seconds()), "--device", c.Device}
+	for name, values := range map[string][]string{"--case": c.Case, "--variant": c.Variant} {
+		for _, v := range values {
+			flags = append(flags, name, v)
+		}
+	}
+	ours := ""
+	for _, o := range c.Option {
+		ours += " --option '" + o + "'"
+	}
+	for name, value := range map[string]string{"--against": c.Against, "--results": c.Results, "--ours": ours} {
+		if value != "" {
+			flags = append(flags, name+"="+value)
+		}
+	}
+	return flags
 }
 
 func (c *benchPeersCmd) Run(ctx context.Context) error {
@@ -208,7 +236,7 @@ func (c *benchPeersCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bench peers: %w", err)
 	}
-	peers := exec.CommandContext(ctx, python, append([]string{script, "--stprune", self}, c.Flags...)...)
+	peers := exec.CommandContext(ctx, python, append([]string{script}, c.flags(self)...)...)
 	peers.Stdout, peers.Stderr = os.Stdout, os.Stderr
 	peers.Cancel = func() error { return peers.Process.Signal(os.Interrupt) }
 	if err := peers.Run(); err != nil {

@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stprune/workbench/stprune/bench"
 )
@@ -43,4 +46,28 @@ func TestBenchSelectStops(t *testing.T) {
 	if code := c.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("exit code %d; want %d", code, exitInterrupted)
 	}
+}
+
+// bench peers hands its flags on to bench/peers.py, and says what it needs where that isn't there.
+func TestBenchPeers(t *testing.T) {
+	c := benchPeersCmd{Case: []string{"stid 67 64", "gwnet 67 64"}, Repeat: 2, For: 1500 * time.Millisecond, Device: "cpu", Against: "old", Option: []string{"layers=2"}}
+	got := strings.Join(c.flags("me"), "|")
+	says(t, got, "--stprune|me|", "--repeat|2|", "--for|1.5|", "--device|cpu|", "--case|stid 67 64|--case|gwnet 67 64", "--against=old", "--ours= --option 'layers=2'")
+	if strings.Contains(got, "--results") || strings.Contains(got, "--variant") {
+		t.Errorf("flags that were not given: %s", got)
+	}
+
+	t.Chdir(t.TempDir())
+	says(t, output(t, exitFailure, "bench", "peers"), "run it in the folder of a clone")
+	if err := os.MkdirAll("bench", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := "import sys\nprint('flags', *sys.argv[1:])\nsys.exit(0 if '--repeat' in sys.argv else 1)\n"
+	if err := os.WriteFile(filepath.Join("bench", "peers.py"), []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PYTHON", "no-such-python")
+	says(t, output(t, exitFailure, "bench", "peers"), "no-such-python", "make bench")
+	t.Setenv("PYTHON", "python3")
+	says(t, output(t, 0, "bench", "peers", "--repeat", "7", "--variant", "sdpa=--sdpa"), "--repeat 7", "--variant sdpa=--sdpa")
 }

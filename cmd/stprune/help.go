@@ -45,6 +45,7 @@ var examples = map[string]string{
 	"bench step":   "stprune bench step --model stid --nodes 307 --batch 64",
 	"bench limit":  "stprune bench limit --width 5,32 --windows 1000,6000",
 	"bench select": "stprune bench select --method st-prune,random --units 1000,10000",
+	"bench peers":  "stprune bench peers --repeat 2 --variant sdpa=--sdpa\nstprune bench peers --against ../before/bin/stprune",
 	"setup":        "stprune setup --cpu\nstprune setup --cpu --wheel plugin.whl  # without a network",
 	"doctor":       "stprune doctor\nstprune doctor --json",
 	"completion":   "echo 'source <(stprune completion bash)' >> ~/.bashrc\necho 'source <(stprune completion zsh)' >> ~/.zshrc\nstprune completion fish > ~/.config/fish/completions/stprune.fish",

@@ -2,7 +2,6 @@ package run
 
 import (
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -39,7 +38,7 @@ func TestDevices(t *testing.T) {
 	if _, err := Do(t.Context(), spec, o); err == nil || !strings.Contains(err.Error(), "backend.devices = 2") {
 		t.Errorf("training on Go: error %v", err)
 	}
-	if left, err := os.ReadDir(o.Store.Dir); err != nil || len(left) != 2 {
+	if left, err := o.Store.List(); err != nil || len(left) != 2 {
 		t.Errorf("the store holds %v, %v; want the two runs alone", left, err)
 	}
 }

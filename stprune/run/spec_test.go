@@ -102,6 +102,7 @@ func TestCheckNamesKey(t *testing.T) {
 		"prune.epochs=3":             "train.epochs",
 		"backend.name=tpu":           "backend.name",
 		"backend.devices=0":          "backend.devices",
+		"backend.stream=sometimes":   "backend.stream",
 		"model.options.depth=[1,2]":  "model.options.depth",
 		"model.options.rate=inf":     "model.options.rate",
 		"prune.selector=best":        "selector",
@@ -127,6 +128,7 @@ func TestEqualMeaningEqualID(t *testing.T) {
 		{"", "train.huber_delta=1", "train.huber_delta=2"},
 		{"", "train.block=4", "train.block_by=graph"},
 		{"", "name=x", "backend.devices=1"},
+		{"", "backend.stream=always", "backend.stream=never"},
 		{"optim.name=sgd", "optim.beta1=0.8", "optim.eps=1"},
 		{"optim.name=adam", "optim.momentum=0.8", "optim.nesterov=true"},
 		{"optim.name=adam", "optim.ns_dtype=bfloat16", "optim.alpha=0.5"},
@@ -162,7 +164,7 @@ func TestEveryKeyCounts(t *testing.T) {
 	base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune", "prune.score=complexity", "optim.name=muon", "schedule.kind=multistep",
 		"schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step", "train.loss=huber")
 	silent := map[string]string{ // and what makes them count
-		"name": "", "notes": "", "data.name": "", "prune.epochs": "",
+		"name": "", "notes": "", "data.name": "", "prune.epochs": "", "backend.stream": "",
 		"schedule.floor": "schedule.kind=cosine", "prune.epsilon": "prune.score=coherence", "prune.alpha": "prune.selector=top+rest",
 		"optim.alpha": "optim.name=rmsprop", "train.block": "train.unit=block", "train.block_by": "train.unit=block",
 	}
