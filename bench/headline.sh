@@ -56,7 +56,7 @@ ours "ST-Prune, 10 % of windows, 20 epochs, batch 16" 20 "${windows[@]}" train.b
 pairs=(prune.method=st-prune train.unit=pair prune.rho=0.1 prune.warm_up=0 prune.delta=1 train.validate_every=5)
 ours "ST-Prune, 10 % of pairs, 20 epochs, batch 256" 20 "${pairs[@]}" train.batch=256
 ours "ST-Prune, 10 % of pairs, 20 epochs, batch 512" 20 "${pairs[@]}" train.batch=512
-ours "ST-Prune, 10 % of pairs, 15 epochs, batch 512" 15 "${pairs[@]}" train.batch=512
+ours "ST-Prune, 10 % of pairs, 17 epochs, batch 512" 17 "${pairs[@]}" train.batch=512
 
 "$python" - "$table" <<'PYTHON'
 import csv, sys
