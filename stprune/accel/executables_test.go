@@ -3,6 +3,7 @@
 package accel_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -24,6 +25,7 @@ import (
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/accel"
+	"github.com/stprune/workbench/stprune/accel/execcache"
 	"github.com/stprune/workbench/stprune/optim"
 	"github.com/stprune/workbench/stprune/train"
 )
@@ -293,6 +295,51 @@ func TestWithoutExecutables(t *testing.T) {
 	}
 }
 
+// A program compiles without an option that the plugin doesn't know.
+func TestRefusedOption(t *testing.T) {
+	t.Setenv(folderVariable, filepath.Join(t.TempDir(), "executables"))
+	var log strings.Builder
+	b := openCPU(t, &log)
+	want := programs[0].run(t, b)
+	if err := execcache.Attach(b.Plugin, b.Executables, execcache.Override{Option: "xla_no_such_option", Value: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := programs[0].run(t, b); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if log.Len() > 0 {
+		t.Errorf("log %q", &log)
+	}
+}
+
+// XLA computes STID's training step without YNNPACK, the other backbones' with it, and does what XLA_FLAGS says.
+func TestPlainProducts(t *testing.T) {
+	const option = "xla_cpu_experimental_ynn_fusion_type"
+	for _, test := range []struct {
+		flags, backbone string
+		want            bool
+	}{
+		{"", "stid", false},
+		{"", "staeformer", true},
+		{" --" + option + "=LIBRARY_FUSION_TYPE_DOT", "stid", true},
+		{" --" + option + "=", "staeformer", false},
+	} {
+		dumps := t.TempDir()
+		child(t, test.backbone, folderVariable+"=off", "XLA_FLAGS=--xla_dump_to="+dumps+" --xla_dump_hlo_as_text"+test.flags)
+		files, err := filepath.Glob(filepath.Join(dumps, "*train_step*after_optimizations.txt"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("programs %q (%v), want 1", files, err)
+		}
+		program, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Contains(program, []byte("__ynn_fusion")); got != test.want {
+			t.Errorf("%s with flags %q: YNNPACK %v, want %v", test.backbone, test.flags, got, test.want)
+		}
+	}
+}
+
 // childVariable makes TestChild train, in a process of its own.
 const childVariable = "STPRUNE_TEST_CHILD"
 
@@ -380,44 +427,49 @@ func trainTiny(t *testing.T, b *accel.Backend, name string) string {
 	return fmt.Sprintf("%s %x", strings.Join(bits, " "), hash.Sum(nil))
 }
 
+// child runs TestChild in a process of its own.
+func child(t *testing.T, names string, environment ...string) (results, counts string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChild$", "-test.v")
+	command.Env = slices.Concat(os.Environ(), []string{childVariable + "=" + names}, environment)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", names, err, output)
+	}
+	for line := range strings.Lines(string(output)) {
+		if strings.HasPrefix(line, "RESULT") {
+			results += line
+		}
+		if c, ok := strings.CutPrefix(line, "COUNTS "); ok {
+			counts = strings.TrimSpace(c)
+		}
+	}
+	return results, counts
+}
+
 // A second process must get the same bits without compiling anything.
 func TestSecondProcess(t *testing.T) {
 	const all = "stid gwnet staeformer opencity"
 	folder := filepath.Join(t.TempDir(), "executables")
-	child := func(names string, environment ...string) (results, counts string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-		defer cancel()
-		command := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestChild$", "-test.v")
-		command.Env = append(os.Environ(), childVariable+"="+names, folderVariable+"="+folder)
-		command.Env = append(command.Env, environment...)
-		output, err := command.CombinedOutput()
-		if err != nil {
-			t.Errorf("%s: %v\n%s", names, err, output)
-		}
-		for line := range strings.Lines(string(output)) {
-			if strings.HasPrefix(line, "RESULT") {
-				results += line
-			}
-			if c, ok := strings.CutPrefix(line, "COUNTS "); ok {
-				counts = strings.TrimSpace(c)
-			}
-		}
-		return results, counts
+	inFolder := func(names string, environment ...string) (results, counts string) {
+		return child(t, names, append(environment, folderVariable+"="+folder)...)
 	}
 
 	// Two at once, both with nothing in the cache at first.
 	var both [2]string
 	var group sync.WaitGroup
 	for i := range both {
-		group.Go(func() { both[i], _ = child("stid") })
+		group.Go(func() { both[i], _ = inFolder("stid") })
 	}
 	group.Wait()
 	if both[0] != both[1] || both[0] == "" {
 		t.Errorf("two processes at once got\n%s and\n%s", both[0], both[1])
 	}
 
-	cold, coldCounts := child(all)
-	warm, warmCounts := child(all)
+	cold, coldCounts := inFolder(all)
+	warm, warmCounts := inFolder(all)
 	if strings.Count(cold, "\n") != 4 || !strings.HasPrefix(cold, both[0]) || warm != cold {
 		t.Errorf("first process:\n%ssecond process:\n%s", cold, warm)
 	}
@@ -430,10 +482,10 @@ func TestSecondProcess(t *testing.T) {
 		t.Errorf("loaded and compiled %s in the second process, want %s", warmCounts, want)
 	}
 	// Other flags make other executables.
-	if _, other := child("stid", "XLA_FLAGS=--xla_backend_optimization_level=0"); other != "0 2" {
+	if _, other := inFolder("stid", "XLA_FLAGS=--xla_backend_optimization_level=0"); other != "0 2" {
 		t.Errorf("loaded and compiled %s with other flags, want 0 2", other)
 	}
-	if _, other := child("stid", "XLA_FLAGS=--xla_dump_to="+t.TempDir()); other != "off" {
+	if _, other := inFolder("stid", "XLA_FLAGS=--xla_dump_to="+t.TempDir()); other != "off" {
 		t.Errorf("loaded and compiled %s with a dump, want off", other)
 	}
 }

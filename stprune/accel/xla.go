@@ -23,6 +23,11 @@ const xlaBuilt = true
 // opening guards go-xla's list of plugins, to which [execcache.Attach] adds.
 var opening sync.Mutex
 
+// overrides are XLA's options for programs of some name, by the kind of plugin.
+var overrides = map[string][]execcache.Override{
+	CPU: {{Prefix: PlainProducts, Option: "xla_cpu_experimental_ynn_fusion_type", Value: ""}}, // no YNNPACK
+}
+
 // openPlugin opens a plugin with the cache of compiled programs, or without it, which log is told.
 func openPlugin(plugin Plugin, config string, log io.Writer) (*Backend, error) {
 	opening.Lock()
@@ -36,7 +41,7 @@ func openPlugin(plugin Plugin, config string, log io.Writer) (*Backend, error) {
 		}
 	}
 	cache, uncached := Executables(log)
-	uncached = cmp.Or(uncached, execcache.Attach(plugin.Path, cache))
+	uncached = cmp.Or(uncached, execcache.Attach(plugin.Path, cache, overrides[plugin.Kind]...))
 	library, err := pjrt.GetPlugin(plugin.Path)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,11 @@
 // their platform, as the plugin describes them; the plugin's path, size, time of change and version; XLA_FLAGS; the processor
 // and the number of processors, as Linux describes them. A new plugin, other flags or another machine therefore compile anew.
 //
+// # Options for some programs
+//
+// XLA's flags hold for a whole process. [Attach] can also be given an [Override], an option for the programs of some name: the
+// compiler gets it with the compile options. A plugin that refuses it compiles without.
+//
 // # When something is wrong
 //
 // A file has a header with a format version, the whole hash, its length and a SHA-256. What is damaged, cut off, of another
@@ -21,5 +26,8 @@
 // # State of the process
 //
 // A plugin is loaded once per process, and its compiler is told nothing of ours, so there is a package variable with up to four
-// plugins. The cache that was attached last serves all clients of its plugin.
+// plugins. What was attached last serves all clients of its plugin.
 package execcache
+
+// Override sets one of XLA's options for the programs whose name begins with Prefix, unless XLA_FLAGS sets it.
+type Override struct{ Prefix, Option, Value string }

@@ -11,51 +11,62 @@ import "C"
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/gomlx/go-xla/pjrt"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // plugin is a loaded PJRT plugin.
 type plugin struct {
 	path     string
 	api      *C.PJRT_Api // as the plugin gave it
+	flags    string      // XLA's, when the plugin was opened
 	identity string      // what executables depend on beside the program and the client
-	cache    atomic.Pointer[Cache]
+	attached atomic.Pointer[attached]
+}
+
+// attached is what serves a plugin's clients.
+type attached struct {
+	cache     *Cache
+	overrides []Override
 }
 
 // plugins are those that have a compiler of ours, by its number.
 var plugins [C.execcache_slots]atomic.Pointer[plugin]
 
-// Attach has the plugin at path load what the cache holds, and keep there what it compiles, for all its clients in this process.
-// A nil cache ends that. It must be called before go-xla loads the plugin; and not while anything else opens one, for go-xla's
-// list of plugins, to which it adds, is not locked. An error leaves go-xla to load the plugin as ever.
-func Attach(path string, cache *Cache) error {
+// Attach has the plugin at path load what the cache holds, and keep there what it compiles, for all its clients in this process;
+// and compile under the overrides. A nil cache keeps nothing. It must be called before go-xla loads the plugin; and not while
+// anything else opens one, for go-xla's list of plugins, to which it adds, is not locked. An error leaves go-xla to load the plugin
+// as ever.
+func Attach(path string, cache *Cache, overrides ...Override) error {
 	for i := range plugins {
 		p := plugins[i].Load()
 		if p != nil && p.path != path {
 			continue
 		}
 		if p != nil {
-			p.cache.Store(cache)
+			p.attached.Store(&attached{cache, overrides})
 			return nil
 		}
-		if cache == nil {
+		if cache == nil && len(overrides) == 0 {
 			return nil
 		}
 		p, err := open(path)
 		if err != nil {
 			return err
 		}
-		p.cache.Store(cache)
+		p.attached.Store(&attached{cache, overrides})
 		plugins[i].Store(p)
 		table := C.malloc(p.api.struct_size) // never freed: a plugin stays as long as the process
 		C.execcache_copy((*C.PJRT_Api)(table), p.api, C.int(i))
@@ -76,30 +87,30 @@ func open(path string) (*plugin, error) {
 	if api.major_version != 0 || api.struct_size < needed {
 		return nil, fmt.Errorf("the plugin's PJRT interface is %d.%d with %d bytes, want 0.x with at least %d", api.major_version, api.minor_version, api.struct_size, needed)
 	}
-	identity, err := identity(path)
+	flags := strings.TrimSpace(os.Getenv("XLA_FLAGS"))
+	if !strings.HasPrefix(flags, "-") { // XLA takes it for the name of a file with flags
+		content, _ := os.ReadFile(flags) // without the file there are no flags
+		flags += string(content)
+	}
+	identity, err := identity(path, flags)
 	if err != nil {
 		return nil, err
 	}
-	return &plugin{path: path, api: api, identity: fmt.Sprint(identity, " ", api.minor_version)}, nil
+	return &plugin{path: path, api: api, flags: flags, identity: fmt.Sprint(identity, " ", api.minor_version)}, nil
 }
 
 // identity describes the plugin's file, XLA's flags and the processor.
-func identity(path string) (string, error) {
+func identity(path, flags string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
-	}
-	options := strings.TrimSpace(os.Getenv("XLA_FLAGS"))
-	if !strings.HasPrefix(options, "-") { // XLA takes it for the name of a file with flags
-		content, _ := os.ReadFile(options) // without the file there are no flags
-		options += string(content)
 	}
 	cpu, err := processor()
 	if err != nil {
 		return "", err
 	}
 	// On the CPU, work is split among threads when it is compiled.
-	return fmt.Sprintf("%q %d %d %q %q %d %q %q", path, info.Size(), info.ModTime().UnixNano(), options, cpu,
+	return fmt.Sprintf("%q %d %d %q %q %d %q %q", path, info.Size(), info.ModTime().UnixNano(), flags, cpu,
 		runtime.NumCPU(), os.Getenv("NPROC"), os.Getenv("PJRT_NPROC")), nil
 }
 
@@ -126,9 +137,47 @@ func processor() (string, error) {
 //export execcacheCompile
 func execcacheCompile(slot C.int, pointer unsafe.Pointer) *C.PJRT_Error {
 	p, args := plugins[slot].Load(), (*C.PJRT_Client_Compile_Args)(pointer)
-	cache := p.cache.Load()
+	at := p.attached.Load()
+	options := at.options(view(args.program.code, args.program.code_size), p.flags)
+	if options == nil {
+		return p.compile(args, at.cache)
+	}
+	given, size := args.compile_options, args.compile_options_size
+	options = slices.Concat(view(given, size), options) // parts of a message one after the other are the message
+	var pinned runtime.Pinner
+	pinned.Pin(unsafe.SliceData(options))
+	args.compile_options, args.compile_options_size = (*C.char)(unsafe.Pointer(unsafe.SliceData(options))), C.size_t(len(options))
+	failure := p.compile(args, at.cache)
+	args.compile_options, args.compile_options_size = given, size
+	pinned.Unpin()
+	if failure == nil {
+		return nil
+	}
+	C.execcache_destroy(p.api, failure) // maybe a plugin that doesn't know the option
+	return p.compile(args, at.cache)
+}
+
+// options encodes the overrides for a program as fields of xla.CompileOptionsProto; nil for none.
+func (a *attached) options(program []byte, flags string) (encoded []byte) {
+	name, isText := bytes.CutPrefix(bytes.TrimLeft(program, "\n"), []byte("module @"))
+	for _, o := range a.overrides {
+		if !isText || !bytes.HasPrefix(name, []byte(o.Prefix)) || strings.Contains(flags, "--"+o.Option) {
+			continue
+		}
+		const overrides, key, value, text = 7, 1, 2, 1 // map<string, OptionOverrideProto> env_option_overrides; string_field
+		field := func(to []byte, number protowire.Number, content []byte) []byte {
+			return protowire.AppendBytes(protowire.AppendTag(to, number, protowire.BytesType), content)
+		}
+		entry := field(field(nil, key, []byte(o.Option)), value, field(nil, text, []byte(o.Value)))
+		encoded = field(encoded, overrides, entry)
+	}
+	return encoded
+}
+
+// compile loads the executable from the cache, or has the plugin compile and keeps it. A nil cache has nothing.
+func (p *plugin) compile(args *C.PJRT_Client_Compile_Args, cache *Cache) *C.PJRT_Error {
 	if cache == nil {
-		return C.execcache_call(p.api, C.PJRT_Client_Compile, pointer)
+		return C.execcache_call(p.api, C.PJRT_Client_Compile, unsafe.Pointer(args))
 	}
 	k, err := p.key(args)
 	if err == nil {
@@ -138,7 +187,7 @@ func execcacheCompile(slot C.int, pointer unsafe.Pointer) *C.PJRT_Error {
 		}
 	}
 	cache.compiled.Add(1)
-	if failure := C.execcache_call(p.api, C.PJRT_Client_Compile, pointer); failure != nil {
+	if failure := C.execcache_call(p.api, C.PJRT_Client_Compile, unsafe.Pointer(args)); failure != nil {
 		return failure
 	}
 	if err == nil {

@@ -5,7 +5,7 @@ package execcache
 import "errors"
 
 // Attach needs Linux and a program built with XLA.
-func Attach(_ string, cache *Cache) error {
+func Attach(_ string, cache *Cache, _ ...Override) error {
 	if cache == nil {
 		return nil
 	}
