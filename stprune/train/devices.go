@@ -7,8 +7,6 @@ import (
 	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-
-	"github.com/stprune/workbench/stprune/accel"
 )
 
 // CheckDevices refuses more devices than the backend has.
@@ -25,17 +23,9 @@ func CheckDevices(be compute.Backend, devices int) error {
 // What the graph says of the batch therefore holds of the whole batch, whatever part is where: the loss and its divisor, batch
 // statistics, dropout's masks, clipping. The results, the stats of all units in the batch's order among them, are on every device.
 func (d *domain) newStep(be compute.Backend, padded bool) (*graph.Exec, error) {
-	step, err := graph.NewExec(be, func(in []*node) []*node { return d.stepGraph(in, padded) })
-	if err != nil {
-		return nil, err
-	}
-	name := "train_step"
-	if d.model.Traits().PairWise {
-		name = accel.PlainProducts + "_" + name
-	}
-	step.WithName(name)
-	if d.t.cfg.Devices == 1 {
-		return step, nil
+	step, err := d.program(be, "train_step", func(in []*node) []*node { return d.stepGraph(in, padded) })
+	if err != nil || d.t.cfg.Devices == 1 {
+		return step, err
 	}
 	const axis = "devices"
 	mesh, err := distributed.NewDeviceMesh([]int{d.t.cfg.Devices}, []string{axis})

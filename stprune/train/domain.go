@@ -16,6 +16,7 @@ import (
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
+	"github.com/stprune/workbench/stprune/accel"
 	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/optim"
@@ -116,16 +117,28 @@ func (d *domain) putSeries(s *datasets.Series) error {
 	return nil
 }
 
+// program prepares an executable under a name that errors and XLA's dumps show.
+func (d *domain) program(be compute.Backend, name string, build func([]*node) []*node) (*graph.Exec, error) {
+	exec, err := graph.NewExec(be, build)
+	if err != nil {
+		return nil, err
+	}
+	if d.model.Traits().PairWise { // multilayer perceptrons
+		name = accel.PlainProducts + "_" + name
+	}
+	return exec.WithName(name), nil
+}
+
 // build prepares the executables; they are compiled when first used.
 func (d *domain) build(be compute.Backend) (err error) {
 	if d.step, err = d.newStep(be, false); err == nil {
-		d.eval, err = graph.NewExec(be, d.evalGraph)
+		d.eval, err = d.program(be, "evaluate", d.evalGraph)
 	}
 	if err == nil {
-		d.gradients, err = graph.NewExec(be, d.gradientGraph)
+		d.gradients, err = d.program(be, "gradients", d.gradientGraph)
 	}
 	if err == nil {
-		d.errors, err = graph.NewExec(be, d.errorGraph)
+		d.errors, err = d.program(be, "errors", d.errorGraph)
 	}
 	if err == nil && len(d.model.Traits().Buffers) > 0 {
 		d.padded, err = d.newStep(be, true)

@@ -27,7 +27,7 @@ func (t *Trainer) Forecasts(ctx context.Context, source int, part string, window
 		}
 	}
 	defer func(before Seconds) { t.seconds = before }(t.seconds) // of training alone
-	exec, err := graph.NewExec(t.backend, d.forecastGraph)
+	exec, err := d.program(t.backend, "forecast", d.forecastGraph)
 	if err != nil {
 		return nil, fmt.Errorf("forecasts: %w", brief(err))
 	}

@@ -125,7 +125,7 @@ func (d *domain) lastGradient(e loss.Residuals, last backbone.Last) *node {
 func (d *domain) pass(needs method.Needs, f *feed) ([][]float32, error) {
 	kind := passKind{needs, f.unit}
 	if d.passes[kind] == nil {
-		exec, err := graph.NewExec(d.t.backend, d.passGraph(kind))
+		exec, err := d.program(d.t.backend, "pass", d.passGraph(kind))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind, brief(err))
 		}
