@@ -38,14 +38,8 @@ type gwnet struct {
 	dropout                                 float64
 	walks, adaptive, dead                   bool
 	node                                    int
-	factors                                 [2][]float32 // first values of the two node vectors; nil: random
-	walk                                    func() walks // made once
-}
-
-// walks are the random walks along and against the edges: tiles where that is cheaper, else matrices [N,N].
-type walks struct {
-	tiled     []*tiles
-	constants []Tensor
+	factors                                 [2][]float32   // first values of the two node vectors; nil: random
+	along                                   func() []roads // the random walks along and against the edges, made once
 }
 
 func newGWNet(c Config, o *options) Backbone {
@@ -67,7 +61,7 @@ func newGWNet(c Config, o *options) Backbone {
 	supports := o.text("supports", "auto", "double-transition", "none")
 	init := o.text("init", "random", "svd")
 	m.walks = supports == "double-transition" || supports == "auto" && c.Graph != nil
-	m.walk = sync.OnceValue(m.randomWalks)
+	m.along = sync.OnceValue(m.randomWalks)
 	const noGraph = "but the series has no graph; import it with --graph or set %s"
 	switch {
 	case o.err != nil:
@@ -133,31 +127,24 @@ func (m *gwnet) supports() int {
 }
 
 func (m *gwnet) Traits() Traits {
-	t := Traits{Constants: m.walk().constants}
+	var t Traits
+	for _, walk := range m.along() {
+		t.Constants = append(t.Constants, walk.constants...)
+	}
 	for i := range m.depth() {
 		t.Buffers = append(t.Buffers, batchNormBuffers(fmt.Sprintf("bn.%d", i), m.residual)...)
 	}
 	return t
 }
 
-func (m *gwnet) randomWalks() (w walks) {
+func (m *gwnet) randomWalks() []roads {
 	if !m.walks {
-		return w
+		return nil
 	}
-	for _, walk := range []struct {
-		name  string
-		graph *datasets.Graph
-	}{{"P_fwd", m.Graph}, {"P_bwd", m.Graph.Reverse()}} {
-		a := float32s(walk.graph.Transition())
-		if !m.Blocks {
-			if t := newTiles(walk.name, a, m.Nodes); t != nil {
-				w.tiled, w.constants = append(w.tiled, t), append(w.constants, t.constants()...)
-				continue
-			}
-		}
-		w.tiled, w.constants = append(w.tiled, nil), append(w.constants, Tensor{walk.name, []int{m.Nodes, m.Nodes}, a})
+	walk := func(name string, g *datasets.Graph) roads {
+		return newRoads(m.Config, name, float32s(g.Transition()), true)
 	}
-	return w
+	return []roads{walk("P_fwd", m.Graph), walk("P_bwd", m.Graph.Reverse())}
 }
 
 func (m *gwnet) Params() []Param {
@@ -220,18 +207,12 @@ func (m *gwnet) Params() []Param {
 func (m *gwnet) Forward(p *Pass, in Input) *graph.Node {
 	x := m.start(p, in)
 	var steps []func(x *graph.Node) *graph.Node // of the walks
-	along := func(a *graph.Node) {
-		steps = append(steps, func(x *graph.Node) *graph.Node { return Diffuse(a, x) })
-	}
-	for i, t := range m.walk().tiled {
-		if t == nil {
-			along(in.stepsOfBlock(p.Const([]string{"P_fwd", "P_bwd"}[i])))
-		} else {
-			steps = append(steps, func(x *graph.Node) *graph.Node { return t.times(p, x, true) })
-		}
+	for _, walk := range m.along() {
+		steps = append(steps, walk.step(p, in))
 	}
 	if m.adaptive {
-		along(AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1"), 0), in.ofBlock(p.Param("nodevec2"), 1)))
+		a := AdaptiveAdjacency(in.ofBlock(p.Param("nodevec1"), 0), in.ofBlock(p.Param("nodevec2"), 1))
+		steps = append(steps, func(x *graph.Node) *graph.Node { return Diffuse(a, x) })
 	}
 	var read []*graph.Node // by the head, [N,1,B,dilation] each
 	for i := range m.depth() {

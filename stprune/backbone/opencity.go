@@ -41,7 +41,7 @@ type openCity struct {
 	dropout, attentionDropout  float64
 	mix                        bool // nodes see each other
 	recompute                  bool
-	tiled                      *tiles // the step along the graph, where that is cheaper than a matrix
+	along                      roads // the step along the graph
 	constants                  []Tensor
 }
 
@@ -131,15 +131,8 @@ func (m *openCity) derive() error {
 		return fmt.Errorf("its graph has %d nodes, the data set %d; they must agree", m.Graph.N, m.Nodes)
 	}
 	g := withSelfLoops(m.Graph)
-	step := openCityStep(g)
-	if !m.Blocks {
-		m.tiled = newTiles(openCityAdjacency, step, g.N)
-	}
-	if m.tiled != nil {
-		m.constants = append(m.constants, m.tiled.constants()...)
-	} else {
-		m.constants = append(m.constants, Tensor{openCityAdjacency, []int{g.N, g.N}, step})
-	}
+	m.along = newRoads(m.Config, openCityAdjacency, openCityStep(g), false)
+	m.constants = append(m.constants, m.along.constants...)
 	if m.lap > 0 {
 		vectors, err := g.LaplacianEigenvectors(m.lap)
 		if err != nil {
@@ -296,15 +289,8 @@ type openCityContext struct {
 
 func (m *openCity) context(p *Pass, in Input) openCityContext {
 	var c openCityContext
-	switch {
-	case m.tiled != nil:
-		c.step = func(x *graph.Node) *graph.Node { return m.tiled.times(p, x, false) }
-	case m.mix:
-		a := in.stepsOfBlock(p.Const(openCityAdjacency))
-		c.step = func(x *graph.Node) *graph.Node {
-			d := x.Shape().Dimensions
-			return graph.Reshape(graph.MatMul(a, graph.Reshape(x, d[0], x.Shape().Size()/d[0])), d...)
-		}
+	if m.mix {
+		c.step = m.along.step(p, in)
 	}
 	if m.tokens == 1 { // nothing looks at the rest
 		return c
