@@ -32,41 +32,53 @@ import (
 // and all are numbers from 0 to N−1, they count the nodes. Loops are as in the file. If a pair occurs twice, the last entry wins,
 // as in the scripts that fill a matrix.
 func ReadGraph(path string, nodes []string) (*Graph, error) {
-	g, err := readGraph(path, nodes)
-	if err != nil {
-		return nil, fmt.Errorf("graph %s: %w", path, err)
-	}
-	if err := g.Check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return g, nil
+	g, _, err := readGraph(path, nodes)
+	return g, err
 }
 
-func readGraph(path string, nodes []string) (*Graph, error) {
+// What became of a graph's numbers.
+const (
+	kernelRule     = "its distances became weights by DCRNN's rule, exp(−(d/σ)²) from 0.1"
+	neighboursRule = "it lists distances to neighbours along the roads; both directions of every pair got weight 1"
+)
+
+// readGraph also says which rule it followed; "" when weights are as in the file.
+func readGraph(path string, nodes []string) (*Graph, string, error) {
+	g, rule, err := parseGraph(path, nodes)
+	if err != nil {
+		return nil, "", fmt.Errorf("graph %s: %w", path, err)
+	}
+	if err := g.Check(); err != nil {
+		return nil, "", fmt.Errorf("%s: %w", path, err)
+	}
+	return g, rule, nil
+}
+
+func parseGraph(path string, nodes []string) (g *Graph, rule string, err error) {
 	if len(nodes) == 0 {
-		return nil, errors.New("the series has no nodes")
+		return nil, "", errors.New("the series has no nodes")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
 	in := bufio.NewReader(f)
 	start, err := in.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, "", err
 	}
 	switch {
 	case len(start) == 0:
-		return nil, errors.New("the file is empty")
+		return nil, "", errors.New("the file is empty")
 	case bytes.HasPrefix(start, []byte("\x93NUMPY")):
 		info, err := f.Stat()
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		s, err := newArrayStream(in, info.Size())
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		return streamedMatrix(s, nodes)
 	case bytes.HasPrefix(start, []byte("PK\x03\x04")):
@@ -74,27 +86,27 @@ func readGraph(path string, nodes []string) (*Graph, error) {
 	case start[0] == '\x80' || strings.HasSuffix(path, ".pkl") || strings.HasSuffix(path, ".pickle"):
 		ids, m, err := readPickle(path)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		return denseMatrix(m, ids, nodes)
 	}
 	rows, err := openCSVRows(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer rows.Close()
 	return graphCSV(rows, nodes)
 }
 
 // denseMatrix is the graph of a matrix in memory; ids are those of its rows, nil if the file has none.
-func denseMatrix(a Array, ids, nodes []string) (*Graph, error) {
+func denseMatrix(a Array, ids, nodes []string) (g *Graph, rule string, err error) {
 	n, err := square(a.Shape)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	b, err := newMatrix(n, ids, nodes)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for i := range n {
 		b.row(i, a.values[i*n:(i+1)*n])
@@ -103,36 +115,36 @@ func denseMatrix(a Array, ids, nodes []string) (*Graph, error) {
 }
 
 // streamedMatrix is the graph of a matrix that is read row after row, since that of a large city fills gigabytes.
-func streamedMatrix(s *arrayStream, nodes []string) (*Graph, error) {
+func streamedMatrix(s *arrayStream, nodes []string) (g *Graph, rule string, err error) {
 	n, err := square(s.shape)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	b, err := newMatrix(n, nil, nodes)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	row := make([]float64, n)
 	for i := range n {
 		if _, err := s.read(row); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		b.row(i, row)
 	}
-	g, err := b.graph()
+	g, rule, err = b.graph()
 	if err == nil && s.fortran { // those were columns
 		for i, e := range g.Edges {
 			g.Edges[i].From, g.Edges[i].To = e.To, e.From
 		}
 		sortEdges(g.Edges)
 	}
-	return g, err
+	return g, rule, err
 }
 
-func npzMatrix(path string, nodes []string) (*Graph, error) {
+func npzMatrix(path string, nodes []string) (g *Graph, rule string, err error) {
 	arrays, err := ReadNPZ(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var matrices []string
 	for name, a := range arrays {
@@ -142,7 +154,7 @@ func npzMatrix(path string, nodes []string) (*Graph, error) {
 	}
 	if len(matrices) != 1 {
 		slices.Sort(matrices)
-		return nil, fmt.Errorf("%d matrices %q in it; exactly one is needed: save it alone with np.save", len(matrices), matrices)
+		return nil, "", fmt.Errorf("%d matrices %q in it; exactly one is needed: save it alone with np.save", len(matrices), matrices)
 	}
 	return denseMatrix(arrays[matrices[0]], nil, nodes)
 }
@@ -212,20 +224,20 @@ func (m *matrix) row(i int, weights []float64) {
 	}
 }
 
-func (m *matrix) graph() (*Graph, error) {
+func (m *matrix) graph() (g *Graph, rule string, err error) {
 	edges := m.edges
 	if m.distances() {
 		for i := range m.nodes {
 			edges = append(edges, Edge{int32(i), int32(i), 0})
 		}
 		edges = slices.DeleteFunc(edges, func(e Edge) bool { return math.IsInf(float64(e.Weight), 1) }) // no way there
-		var err error
+		rule = kernelRule
 		if edges, err = gaussian(edges); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	sortEdges(edges)
-	return &Graph{N: m.nodes, Edges: edges}, nil
+	return &Graph{N: m.nodes, Edges: edges}, rule, nil
 }
 
 // distances reports whether this is a matrix of distances; see [ReadGraph].
@@ -320,21 +332,21 @@ func absent(names []string, found []bool) string {
 }
 
 // graphCSV reads a matrix or a list of edges.
-func graphCSV(rows *csvRows, nodes []string) (*Graph, error) {
+func graphCSV(rows *csvRows, nodes []string) (g *Graph, rule string, err error) {
 	first, err := rows.peek(5)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if len(first) == 0 {
-		return nil, errors.New("the file is empty")
+		return nil, "", errors.New("the file is empty")
 	}
 	l, ok, err := listColumns(first[0])
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if ok {
 		if _, err := rows.next(); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		return readList(rows, l, nodes)
 	}
@@ -378,7 +390,7 @@ func listColumns(header []string) (l list, ok bool, err error) {
 	return l, true, nil
 }
 
-func readList(rows *csvRows, l list, nodes []string) (*Graph, error) {
+func readList(rows *csvRows, l list, nodes []string) (g *Graph, rule string, err error) {
 	type pair struct{ from, to string }
 	weights := map[pair]float32{}
 	names := map[string]bool{}
@@ -389,15 +401,15 @@ func readList(rows *csvRows, l list, nodes []string) (*Graph, error) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if len(row) <= max(l.from, l.to, l.value) {
-			return nil, fmt.Errorf("edge %d has %d columns; from, to and a number are needed", line, len(row))
+			return nil, "", fmt.Errorf("edge %d has %d columns; from, to and a number are needed", line, len(row))
 		}
 		w := 1.0
 		if l.value >= 0 {
 			if w, err = strconv.ParseFloat(row[l.value], 64); err != nil || math.IsNaN(w) || math.IsInf(w, 0) {
-				return nil, fmt.Errorf("edge %d, %s → %s: %q is no finite number", line, row[l.from], row[l.to], row[l.value])
+				return nil, "", fmt.Errorf("edge %d, %s → %s: %q is no finite number", line, row[l.from], row[l.to], row[l.value])
 			}
 		}
 		p := pair{row[l.from], row[l.to]}
@@ -408,11 +420,11 @@ func readList(rows *csvRows, l list, nodes []string) (*Graph, error) {
 		names[p.from], names[p.to] = true, true
 	}
 	if len(weights) == 0 {
-		return nil, errors.New("no edges in it")
+		return nil, "", errors.New("no edges in it")
 	}
 	where, err := placeIDs(sortedKeys(names), nodes)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	neighbours := l.distance && 2*loops < len(names)
 	among := make(map[[2]int32]float32, len(weights))
@@ -427,7 +439,10 @@ func readList(rows *csvRows, l list, nodes []string) (*Graph, error) {
 			among[[2]int32{from, to}] = w
 		}
 	}
-	g := &Graph{N: len(nodes)}
+	if neighbours {
+		rule = neighboursRule
+	}
+	g = &Graph{N: len(nodes)}
 	for p, w := range among {
 		if w != 0 || l.distance {
 			g.Edges = append(g.Edges, Edge{p[0], p[1], w})
@@ -435,9 +450,10 @@ func readList(rows *csvRows, l list, nodes []string) (*Graph, error) {
 	}
 	sortEdges(g.Edges)
 	if l.distance && !neighbours && len(g.Edges) > 0 {
+		rule = kernelRule
 		g.Edges, err = gaussian(g.Edges)
 	}
-	return g, err
+	return g, rule, err
 }
 
 func sortedKeys(m map[string]bool) []string {
@@ -450,14 +466,14 @@ func sortedKeys(m map[string]bool) []string {
 }
 
 // readMatrix reads a matrix, with or without a row of ids above it and a column of ids before it.
-func readMatrix(rows *csvRows, nodes []string) (*Graph, error) {
+func readMatrix(rows *csvRows, nodes []string) (g *Graph, rule string, err error) {
 	ids, labelled, err := matrixIDs(rows, nodes)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if ids != nil {
 		if _, err := rows.next(); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	var m *matrix
@@ -466,31 +482,31 @@ func readMatrix(rows *csvRows, nodes []string) (*Graph, error) {
 		row, err := rows.next()
 		if errors.Is(err, io.EOF) {
 			if i == 0 || i != len(values) {
-				return nil, fmt.Errorf("%d rows of %d numbers; a matrix has as many rows as columns, a list of edges has the columns from, to, weight", i, len(values))
+				return nil, "", fmt.Errorf("%d rows of %d numbers; a matrix has as many rows as columns, a list of edges has the columns from, to, weight", i, len(values))
 			}
 			return m.graph()
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if labelled {
 			if i < len(ids) && row[0] != ids[i] {
-				return nil, fmt.Errorf("row %d is called %s, but column %d %s; rows and columns must be in the same order", i+1, row[0], i+1, ids[i])
+				return nil, "", fmt.Errorf("row %d is called %s, but column %d %s; rows and columns must be in the same order", i+1, row[0], i+1, ids[i])
 			}
 			row = row[1:]
 		}
 		if i == 0 {
 			values = make([]float64, len(row))
 			if m, err = newMatrix(len(row), ids, nodes); err != nil {
-				return nil, err
+				return nil, "", err
 			}
 		}
 		if i == len(values) || len(row) != len(values) {
-			return nil, fmt.Errorf("row %d has %d numbers, the first row has %d; as many rows as columns are needed", i+1, len(row), len(values))
+			return nil, "", fmt.Errorf("row %d has %d numbers, the first row has %d; as many rows as columns are needed", i+1, len(row), len(values))
 		}
 		for j, cell := range row {
 			if values[j], err = strconv.ParseFloat(cell, 64); err != nil {
-				return nil, fmt.Errorf("row %d, column %d: %q is no number", i+1, j+1, cell)
+				return nil, "", fmt.Errorf("row %d, column %d: %q is no number", i+1, j+1, cell)
 			}
 		}
 		m.row(i, values)

@@ -110,6 +110,28 @@ func TestReadGraphCSV(t *testing.T) {
 	}
 }
 
+// An import says what became of the graph's numbers.
+func TestImportedGraphsRule(t *testing.T) {
+	series := writeText(t, "s.csv", "time,a,b,c\n2024-01-01 00:00,1,2,3\n2024-01-01 01:00,2,3,4\n2024-01-01 02:00,4,3,2\n")
+	for name, c := range map[string]struct{ text, want string }{
+		"weights":    {"from,to,weight\na,b,1\n", ""},
+		"matrix":     {"1,0.5,0\n0,0,0\n0.25,0,0\n", ""},
+		"distances":  {"from,to,cost\na,a,0\na,b,2\na,c,4\nb,b,0\nc,c,0\n", kernelRule},
+		"all":        {"0,1,9\n1,0,2\n9,2,0\n", kernelRule},
+		"neighbours": {"from,to,cost\na,b,352.6\nb,c,20\n", neighboursRule},
+	} {
+		var rules []string
+		_, err := Import(t.Context(), series, ImportOptions{Graph: writeText(t, "g.csv", c.text), Remark: func(r string) {
+			if rule, ok := strings.CutPrefix(r, "of the graph: "); ok {
+				rules = append(rules, rule)
+			}
+		}})
+		if got := strings.Join(rules, "; "); err != nil || got != c.want {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+	}
+}
+
 func TestReadGraphErrors(t *testing.T) {
 	abc := []string{"a", "b", "c"}
 	for _, c := range []struct {

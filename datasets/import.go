@@ -199,8 +199,12 @@ func assemble(path string, t *table, o ImportOptions) (*Series, error) {
 		}
 	}
 	if o.Graph != "" {
-		if s.Graph, err = ReadGraph(o.Graph, s.Nodes); err != nil {
+		var rule string
+		if s.Graph, rule, err = readGraph(o.Graph, s.Nodes); err != nil {
 			return nil, err
+		}
+		if rule != "" {
+			t.Remarks = append(t.Remarks, "of the graph: "+rule)
 		}
 	}
 	if o.Coords != "" {
