@@ -64,7 +64,7 @@ var ErrNotBuilt = errors.New("this program was built without XLA (cgo off, or ta
 
 // PlainProducts begins the name of a program (graph.Exec.WithName) most of whose work is plain matrix products, with no axis of
 // batches. XLA computes those on the CPU faster without YNNPACK than with it: a training step of STID takes about a quarter less time
-// with 512 pairs and a tenth less with 64 windows, an evaluation a quarter less; attention and convolutions take more. Other backends
+// with 512 pairs and a tenth less with 64 windows, an evaluation a seventh less; attention and convolutions take more. Other backends
 // don't look at the name.
 const PlainProducts = "plain_products"
 
