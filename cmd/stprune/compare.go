@@ -96,7 +96,11 @@ func (c *compareCmd) printPlan(p *compare.Plan) error {
 	if p.Left > 0 {
 		left = fmt.Sprintf(", about %s at the pace of the finished ones", time.Duration(p.Left*float64(time.Second)))
 	}
-	_, err := fmt.Printf("\n%d different runs: %d finished, %d to train%s\n", p.Runs, p.Finished, p.Runs-p.Finished, left)
+	diverged := ""
+	if p.Diverged > 0 {
+		diverged = fmt.Sprintf("%d diverged, ", p.Diverged)
+	}
+	_, err := fmt.Printf("\n%d different runs: %d finished, %s%d to train%s\n", p.Runs, p.Finished, diverged, p.Runs-p.Finished-p.Diverged, left)
 	return err
 }
 

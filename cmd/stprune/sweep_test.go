@@ -39,8 +39,11 @@ func TestSweep(t *testing.T) {
 	if err != nil || len(states) != 4 || states[0].Result == nil {
 		t.Errorf("%v: %s", err, text)
 	}
-	write(grid + "[[list]]\nname = 'wild'\noptim.lr = 1e30\noptim.clip = 0.0\n")
-	for _, workers := range []string{"1", "auto"} {
+	wild := func(lr string) string {
+		return grid + "[[list]]\nname = 'wild'\noptim.lr = " + lr + "\noptim.clip = 0.0\n"
+	}
+	for lr, workers := range map[string]string{"1e30": "1", "2e30": "auto"} {
+		write(wild(lr))
 		out := output(t, exitFailure, "sweep", file, "--workers", workers)
 		if !strings.Contains(out, "failed: wild, seed 2 (run ") || !strings.Contains(out, "stprune: 2 of 6 runs failed") {
 			t.Errorf("with failing runs it says\n%s", out)
@@ -62,6 +65,7 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir)
+	write(wild("3e30"))
 	if out := output(t, exitFailure, "sweep", file, "--executor", "slurm"); !strings.Contains(out, "this machine has no Slurm") {
 		t.Errorf("without Slurm: %s", out)
 	}

@@ -193,6 +193,17 @@ func TestFailingRunIsReported(t *testing.T) {
 	if err != nil || len(collected.Missing) != 2 || !strings.Contains(collected.Missing[0].Reason, "diverged") {
 		t.Errorf("collected: missing %+v (%v)", collected.Missing, err)
 	}
+	// Asked for again, a diverged run isn't trained: it would diverge again.
+	o.Watch = func(title string) run.Watcher {
+		t.Errorf("trained again: %s", title)
+		return run.Watcher{}
+	}
+	if again, err := Run(t.Context(), spec, o); err != nil || len(again.Missing) != 2 || !strings.Contains(again.Missing[0].Reason, "runs rm "+again.Missing[0].ID) {
+		t.Errorf("again: missing %+v (%v)", again.Missing, err)
+	}
+	if plan, err := NewPlan(t.Context(), spec, o); err != nil || plan.Runs != 8 || plan.Finished != 6 || plan.Diverged != 2 {
+		t.Errorf("plan %+v (%v)", plan, err)
+	}
 }
 
 func TestInterruptedComparisonGoesOn(t *testing.T) {

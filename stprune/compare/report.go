@@ -70,9 +70,9 @@ type Spread struct {
 
 // Cost is what a run took.
 type Cost struct {
-	Forwarded      float64 `json:"forwarded"`      // windows × nodes passed forward
-	BackPropagated float64 `json:"backpropagated"` // windows × nodes trained on
-	FullEpochs     float64 `json:"full_epochs"`    // BackPropagated in epochs of all data
+	Forwarded      float64 `json:"forwarded"`      // windows × nodes passed forward, also to score them or to train a scoring model
+	BackPropagated float64 `json:"backpropagated"` // windows × nodes trained on, also by a scoring model
+	FullEpochs     float64 `json:"full_epochs"`    // what the model itself trained on, in epochs of all data
 	Kept           float64 `json:"kept"`           // share of the units that pruned epochs visited; 1 without any
 	EffectiveSize  float64 `json:"effective_size"` // mean (Σw)²/Σw² of pruned epochs, or of all when none is
 	OptimiserSteps float64 `json:"optimiser_steps"`
@@ -319,13 +319,13 @@ func (r *Outcome) fill(from stored) {
 	r.MAE, r.RMSE, r.MAPE, r.MAE3, r.MAE6, r.MAE12 = mean.MAE, mean.RMSE, mean.MAPE, at(3), at(6), at(12)
 	r.Backend, r.CPU, r.Revision = from.environment.Backend, from.environment.CPU, from.environment.Revision
 
-	seconds, extra := result.Seconds, scoring(result.Seconds)
+	seconds := result.Seconds
 	r.Cost = Cost{
-		Forwarded: float64(result.Visits + forwards(result)), BackPropagated: float64(result.Visits), FullEpochs: result.FullEpochs,
+		Forwarded: float64(result.Visits + result.Forwards + result.Scoring), BackPropagated: float64(result.Visits + result.Scoring), FullEpochs: result.FullEpochs,
 		OptimiserSteps: float64(result.Steps), Kept: 1, EffectiveSize: float64(result.Units),
 		Seconds: Seconds{
-			Compile: seconds.Compile, Steps: seconds.Steps, Selection: seconds.Selection, Scoring: extra, Evaluation: seconds.Evaluation,
-			Saving: seconds.Saving, Total: seconds.Total, WithoutScoring: seconds.Total - extra,
+			Compile: seconds.Compile, Steps: seconds.Steps, Selection: seconds.Selection, Scoring: seconds.Scoring, Evaluation: seconds.Evaluation,
+			Saving: seconds.Saving, Total: seconds.Total, WithoutScoring: seconds.Total - seconds.Scoring,
 		},
 	}
 	pruned, kept, effective := 0, 0, 0.0

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,8 +65,8 @@ func look(ctx context.Context, spec Spec, o Options) (*session, error) {
 	return s, nil
 }
 
-// jobs are the runs without a result that have not failed in this call: all methods under one seed, then under the next. It
-// reads the store for every run that is not known to be finished.
+// jobs are the runs to train: all methods under one seed, then under the next. It reads the store for every run that is not known
+// to be finished.
 func (s *session) jobs() []sweep.Job {
 	var jobs []sweep.Job
 	seen := map[string]bool{}
@@ -80,7 +81,7 @@ func (s *session) jobs() []sweep.Job {
 				if s.stored[id].result == nil {
 					s.stored[id] = s.read(id)
 				}
-				if s.stored[id].result == nil && s.failed[id] == "" {
+				if !s.over(id) {
 					jobs = append(jobs, sweep.Job{Spec: r.specs[i], ID: id, Epochs: r.planned.epochs, Visits: r.planned.visits})
 				}
 			}
@@ -99,10 +100,7 @@ func (s *session) read(id string) stored {
 	}
 	got := stored{status: r.Status()}
 	if got.status != run.Finished {
-		got.fault = string(got.status)
-		if f, err := r.Failure(); err == nil {
-			got.fault = fmt.Sprintf("diverged: loss %s at step %d, in epoch %d", f.Loss, f.Step, f.Epoch)
-		}
+		got.fault = cmp.Or(r.Fault(), string(got.status))
 		return got
 	}
 	result, err := r.Result()
@@ -156,10 +154,16 @@ func (s *session) title(j sweep.Job, rest []sweep.Job) string {
 	return fmt.Sprintf("%d of %d%s: %s", done+1, all, left, j.Spec.Name)
 }
 
+// over tells that a run is not trained in this call: it is finished, has failed in this call, or has diverged, as it would again.
+func (s *session) over(id string) bool {
+	r := s.stored[id]
+	return r.result != nil || s.failed[id] != "" || r.status == run.Diverged
+}
+
 // count is how many different runs are over, failed ones included, and how many there are.
 func (s *session) count() (done, all int) {
-	for id, r := range s.stored {
-		if r.result != nil || s.failed[id] != "" {
+	for id := range s.stored {
+		if s.over(id) {
 			done++
 		}
 	}
@@ -182,6 +186,7 @@ type Plan struct {
 	Rows     []PlannedRow `json:"rows"`
 	Runs     int          `json:"runs"`         // different ones, without equal-seconds controls that are not known yet
 	Finished int          `json:"finished"`     // of them
+	Diverged int          `json:"diverged"`     // of them; they are not trained again
 	Left     float64      `json:"left_seconds"` // for the others, at the pace of the finished ones; 0 when none is finished
 }
 
@@ -214,7 +219,15 @@ func NewPlan(ctx context.Context, spec Spec, o Options) (*Plan, error) {
 	}
 	defer s.close()
 	p := &Plan{Name: spec.Name}
-	p.Finished, p.Runs = s.count()
+	p.Runs = len(s.stored)
+	for _, r := range s.stored {
+		switch r.status {
+		case run.Finished:
+			p.Finished++
+		case run.Diverged:
+			p.Diverged++
+		}
+	}
 	left, _ := s.pace().Left(s.jobs()...)
 	p.Left = left.Seconds()
 	for _, g := range s.groups {

@@ -305,3 +305,13 @@ func (s Spec) policy(name string) string {
 	}
 	return name
 }
+
+// notApplicable says why a published method has no meaning for forecasts.
+func notApplicable(name string) (reason string, no bool) {
+	for _, m := range method.NotApplicable() {
+		if m.Name == name {
+			return m.Reason, true
+		}
+	}
+	return "", false
+}

@@ -115,7 +115,7 @@ func (r *Report) Reading() (before, terms []string, after string) {
 		"undecided: larger, and not proven",
 		"not enough seeds: with so few no difference can be proven",
 	}
-	return before, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes. " +
+	return before, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes, with those of scoring models. " +
 		"Controls match what a method's schedule plans, rounded to whole epochs of at least 1."
 }
 

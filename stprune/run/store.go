@@ -239,6 +239,15 @@ func (r *Run) Failure() (*Failure, error) {
 	return &f, nil
 }
 
+// Fault says of a diverged run where its loss stopped being finite, and how to have it trained anew; of other runs nothing.
+func (r *Run) Fault() string {
+	f, err := r.Failure()
+	if err != nil || r.Status() != Diverged {
+		return ""
+	}
+	return fmt.Sprintf("diverged: loss %s at step %d, in epoch %d; as it would again: after 'stprune runs rm %s' it is trained anew", f.Loss, f.Step, f.Epoch, r.ID)
+}
+
 // Environment reads where the run was trained.
 func (r *Run) Environment() (Environment, error) {
 	var e Environment

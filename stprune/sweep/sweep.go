@@ -33,7 +33,7 @@ type State struct {
 	ID     string      `json:"id"`
 	Name   string      `json:"name"`
 	Epochs int         `json:"epochs"`
-	Status run.Status  `json:"status"`           // "new" when the store doesn't have it, "failed" when it did in this call or on the cluster
+	Status run.Status  `json:"status"`           // "new" when the store doesn't have it, "failed" when it has diverged, or failed in this call or on the cluster
 	Claim  *run.Claim  `json:"claim,omitempty"`  // of who is training it
 	Task   string      `json:"task,omitempty"`   // of Slurm: its job and state
 	Reason string      `json:"reason,omitempty"` // why it failed
@@ -118,10 +118,8 @@ func (s *Sweep) state(j Job) State {
 		if c, held := r.Claim(); held {
 			st.Claim = &c
 		}
-	case run.Diverged:
-		if f, err := r.Failure(); err == nil {
-			st.Reason = fmt.Sprintf("loss %s at step %d, in epoch %d", f.Loss, f.Step, f.Epoch)
-		}
+	case run.Diverged: // as it would again
+		st.Status, st.Reason = Failed, r.Fault()
 	}
 	if why := s.failed[j.ID]; why != "" && st.Status != run.Running {
 		st.Status, st.Reason = Failed, why
@@ -129,7 +127,7 @@ func (s *Sweep) state(j Job) State {
 	return st
 }
 
-// missing are the runs without a result that have not failed in this call.
+// missing are the runs to train.
 func (s *Sweep) missing() []Job {
 	var jobs []Job
 	for _, j := range s.jobs {

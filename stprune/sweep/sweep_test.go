@@ -204,6 +204,11 @@ func TestTrain(t *testing.T) {
 		t.Errorf("progress %q", got)
 	}
 
+	// Another process does not train again what diverged.
+	if states = open(t, tiny+wild, o).Look(); statuses(states) != "[failed:4 finished:6]" {
+		t.Errorf("anew: %s", statuses(states))
+	}
+
 	// Asked for again, in another order and by another name, nothing is trained; grown, what is new is.
 	var titles []string
 	o.Watch = func(title string) run.Watcher {
