@@ -138,7 +138,7 @@ type benchLimitCmd struct {
 	Rho           float64 `default:"0.1" help:"Retention, in every epoch."`
 	Unit          string  `default:"window" enum:"window,pair" help:"Unit of training: window or pair."`
 	Epochs        int     `default:"3" help:"Epochs of each run."`
-	ValidateEvery int     `default:"1" help:"Epochs from one validation to the next."`
+	ValidateEvery int     `default:"0" help:"Epochs from one validation to the next; 0 as a run does it, by visits."`
 	Backend       string  `default:"auto" help:"Backend: auto, xla, xla:cpu, xla:cuda, go."`
 	JSON          bool    `help:"Print JSON, an object per pair of sizes."`
 }

@@ -22,7 +22,7 @@ type Limit struct {
 	Rho           float64 // default 0.1, in every epoch
 	Unit          string  // default "window"
 	Epochs        int     // default 3
-	ValidateEvery int     // default 1
+	ValidateEvery int     // default 0, as a run's
 }
 
 // Paid is what was measured.
@@ -57,7 +57,6 @@ func (l Limit) Run(ctx context.Context, be *accel.Backend) (p Paid, err error) {
 	}
 	number(&l.Nodes, 20)
 	number(&l.Epochs, 3)
-	number(&l.ValidateEvery, 1)
 	if l.Method == "" {
 		l.Method = "st-prune"
 	}

@@ -65,11 +65,13 @@ type Model struct {
 
 // Train is the training loop.
 type Train struct {
-	Epochs        int    `toml:"epochs"`         // default 20
-	Batch         int    `toml:"batch"`          // units per step; default 64
-	EvalBatch     int    `toml:"eval_batch"`     // windows per evaluation step; default 64
-	Unit          string `toml:"unit"`           // "window", "pair" (one node of a window) or "block" (some of its nodes); default "window"
-	ValidateEvery int    `toml:"validate_every"` // epochs; the last one is always validated; default 1
+	Epochs    int    `toml:"epochs"`     // default 20
+	Batch     int    `toml:"batch"`      // units per step; default 64
+	EvalBatch int    `toml:"eval_batch"` // windows per evaluation step; default 64
+	Unit      string `toml:"unit"`       // "window", "pair" (one node of a window) or "block" (some of its nodes); default "window"
+	// ValidateEvery is in epochs. 0 validates as often as the windows × nodes trained on since the last time reach those of the
+	// validation part, so that short epochs don't make validating the most of a run. The last epoch is always validated. Default 0.
+	ValidateEvery int `toml:"validate_every"`
 	// Block is the largest number of nodes of a block; the blocks of a window are equal in size but for one node. Default 32.
 	Block int `toml:"block,omitempty"`
 	// BlockBy deals the nodes out to the blocks: "random", anew in each epoch, so that what a method learns of a block is about its
@@ -78,7 +80,7 @@ type Train struct {
 	// Only trains parameters whose names begin with one of these, e.g. "linear." for OpenCity's head. Default all.
 	Only     []string `toml:"only"`
 	Seed     uint64   `toml:"seed"`     // of initialisation, order and dropout; default 1
-	Patience int      `toml:"patience"` // epochs without a better validation after which the run ends; default 0, none
+	Patience int      `toml:"patience"` // epochs without a better validation after which the run ends, with the next validation; default 0, none
 
 	Loss         string  `toml:"loss"`           // "mae" or "huber"; default "mae"
 	HuberDelta   float64 `toml:"huber_delta"`    // raw units; default 1
@@ -153,7 +155,7 @@ func DefaultSpec() Spec {
 		Model:    Model{Backbone: "stid", Options: map[string]any{}},
 		Optim:    optim.Default(),
 		Schedule: optim.Schedule{Kind: "constant", By: "step", Milestones: []int{}, Gamma: 0.1},
-		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, Block: 32, BlockBy: train.Random, ValidateEvery: 1, Only: []string{}, Seed: 1,
+		Train: Train{Epochs: 20, Batch: 64, EvalBatch: 64, Unit: train.Window, Block: 32, BlockBy: train.Random, Only: []string{}, Seed: 1,
 			Loss: "mae", HuberDelta: 1},
 		Prune:   Prune{Method: "full", Options: map[string]any{}, Config: prune},
 		Backend: Backend{Name: "auto", Devices: 1, Stream: "auto"},
@@ -287,7 +289,7 @@ func (s Spec) Check() error {
 		{"data.history", s.Data.History, 0}, {"data.horizon", s.Data.Horizon, 0},
 		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
 		{"train.block", s.Train.Block, 1},
-		{"train.validate_every", s.Train.ValidateEvery, 1}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
+		{"train.validate_every", s.Train.ValidateEvery, 0}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
 		{"backend.devices", s.Backend.Devices, 1},
 	} {
 		if c.value < c.least || c.value > math.MaxInt32 {

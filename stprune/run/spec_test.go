@@ -106,7 +106,7 @@ func TestCheckNamesKey(t *testing.T) {
 		"model.options.depth=[1,2]":  "model.options.depth",
 		"model.options.rate=inf":     "model.options.rate",
 		"prune.selector=best":        "selector",
-		"train.validate_every=0":     "train.validate_every",
+		"train.validate_every=-1":    "train.validate_every",
 		"data.horizon=9999999999999": "data.horizon",
 		"model.init=best":            "model.init",
 	} {
@@ -217,7 +217,7 @@ func TestEveryKeyCounts(t *testing.T) {
 
 // Ids name the folders of finished runs and must not change by accident. A new setting changes them: then write the new id here.
 func TestIDStaysTheSame(t *testing.T) {
-	const want = "161437b198c1d163"
+	const want = "d5fe7dfb2bf8a22a"
 	if got := set(t, DefaultSpec(), "data.name=d", "backend.name=go").ID("h"); got != want {
 		t.Errorf("id %s, want %s", got, want)
 	}

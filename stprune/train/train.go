@@ -43,8 +43,8 @@ type Config struct {
 	Batch         int // units per step in full epochs
 	PrunedBatch   int // units per step in pruned epochs; 0: as Batch
 	EvalBatch     int // windows per evaluation step
-	ValidateEvery int // epochs; the last epoch is always validated
-	Patience      int // epochs without a better validation after which training ends; 0: never
+	ValidateEvery int // epochs; 0: as often as the visits since the last time reach those of the validation part; the last epoch always is
+	Patience      int // epochs without a better validation after which training ends, with the next validation; 0: never
 
 	Loss       loss.Reduction
 	GraphStats bool // measure graph roughness; needs a graph
@@ -108,8 +108,9 @@ type state struct {
 	Scoring    int64   // visits of a scoring model's training
 	LossSum    float64 // Σ loss·units of the epoch under way
 	LossUnits  int64
-	Forwarded  bool // the epoch's forward passes are done
-	BestEpoch  int  // 1-based; 0: none yet
+	Forwarded  bool  // the epoch's forward passes are done
+	Validated  int64 // visits at the last validation
+	BestEpoch  int   // 1-based; 0: none yet
 	BestMAE    float64
 	Parameters int
 }
@@ -209,7 +210,7 @@ func (c Config) check(sources []Source) error {
 		key   string
 		value int
 		least int
-	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 1}, {"patience", c.Patience, 0}} {
+	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 0}, {"patience", c.Patience, 0}} {
 		if v.value < v.least {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
@@ -511,7 +512,7 @@ func (t *Trainer) Run(ctx context.Context, ev Events) error {
 }
 
 func (t *Trainer) outOfPatience() bool {
-	return t.cfg.Patience > 0 && t.state.BestEpoch > 0 && t.state.Epoch-t.state.BestEpoch >= t.cfg.Patience
+	return t.cfg.Patience > 0 && t.state.BestEpoch > 0 && t.state.Epoch-t.state.BestEpoch >= t.cfg.Patience && t.state.Validated == t.state.Visits
 }
 
 func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochReport, error) {
@@ -608,13 +609,13 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	} else {
 		next <- nil
 	}
-	if (report.Epoch%t.cfg.ValidateEvery == 0 || report.Epoch == t.cfg.Epochs) && !t.cfg.unvalidated {
+	if t.validates(report.Epoch) {
 		m, _, err := t.evaluate(ctx, t.theta, Validation)
 		if err != nil {
 			<-next
 			return EpochReport{}, err
 		}
-		report.Validation = &m
+		report.Validation, t.state.Validated = &m, t.state.Visits
 		if m.Pooled.MAE < t.state.BestMAE {
 			report.Best = true
 			t.state.BestMAE, t.state.BestEpoch = m.Pooled.MAE, report.Epoch
@@ -632,6 +633,23 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	t.state.Epoch++
 	t.state.Step, t.state.LossSum, t.state.LossUnits, t.state.Forwarded = 0, 0, 0, false
 	return report, nil
+}
+
+// validates tells whether the model is validated after an epoch (from 1), which is over but for that.
+func (t *Trainer) validates(epoch int) bool {
+	switch every := t.cfg.ValidateEvery; {
+	case t.cfg.unvalidated:
+		return false
+	case epoch == t.cfg.Epochs:
+		return true
+	case every > 0:
+		return epoch%every == 0
+	}
+	part := 0
+	for _, d := range t.domains {
+		part += len(d.windows.Val) * d.layout.nodes
+	}
+	return t.state.Visits-t.state.Validated >= int64(part)
 }
 
 // plan is the selection of an epoch (from 0), made before the epoch begins.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -192,7 +193,7 @@ func TestResumeIsExact(t *testing.T) {
 			t.Run(name+"/"+unit, func(t *testing.T) {
 				be := open(t, name)
 				c := config()
-				c.Unit = unit
+				c.Unit, c.ValidateEvery = unit, 0
 				if unit == Pair {
 					c.Batch, c.PrunedBatch = 64, 32
 				}
@@ -249,6 +250,45 @@ func TestResumeIsExact(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A validation that was interrupted is made when training goes on.
+func TestInterruptedValidation(t *testing.T) {
+	be, c := open(t, "go"), config()
+	c.ValidateEvery = 0
+	run := func(tr *Trainer, stop int) (validated []int, err error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err = tr.Run(ctx, Events{
+			Step: func(p Progress) {
+				if p.Step == stop {
+					cancel()
+				}
+			},
+			Epoch: func(e EpochReport) error {
+				if e.Validation != nil {
+					validated = append(validated, e.Epoch)
+				}
+				return nil
+			},
+		})
+		return validated, err
+	}
+	tr := trainer(t, be, c, false, full)
+	if done, err := run(tr, tr.PlannedSteps()/c.Epochs); !errors.Is(err, context.Canceled) || len(done) > 0 {
+		t.Fatalf("validated %v (%v); want to be interrupted in the first", done, err)
+	}
+	saved, err := tr.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr = trainer(t, be, c, false, full)
+	if err := tr.UnmarshalBinary(saved); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := run(tr, -1); err != nil || !slices.Equal(done, []int{1, 2, 3, 4}) {
+		t.Errorf("validated %v (%v); want all epochs", done, err)
 	}
 }
 
@@ -326,17 +366,45 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 	}
 }
 
-func TestPatienceEndsTraining(t *testing.T) {
-	c := config()
-	c.Epochs, c.Patience = 40, 2
-	c.Optim.LR = 1e-12 // nothing gets better after the first epoch
-	tr := trainer(t, open(t, "go"), c, false, full)
-	epochs := 0
-	if err := tr.Run(t.Context(), Events{Epoch: func(EpochReport) error { epochs++; return nil }}); err != nil {
-		t.Fatal(err)
+// Without a number of epochs it is visits that call for a validation.
+func TestValidationByVisits(t *testing.T) {
+	s, w := ramp(t, false)
+	part := int64(len(w.Val) * s.N)
+	for _, unit := range []string{Window, Pair} {
+		c := config()
+		c.Unit, c.ValidateEvery, c.Epochs = unit, 0, 12
+		tr := trainer(t, open(t, "go"), c, false, func(n int) stprune.Pruner { return pruned(t, n, c.Epochs) })
+		last, short := int64(0), 0
+		err := tr.Run(t.Context(), Events{Epoch: func(e EpochReport) error {
+			if due := e.Visits-last >= part || e.Epoch == c.Epochs; due != (e.Validation != nil) {
+				t.Errorf("%s: epoch %d, %d visits after the last validation, that part has %d: validated %v", unit, e.Epoch, e.Visits-last, part, !due)
+			}
+			if e.Validation == nil {
+				short++
+			} else {
+				last = e.Visits
+			}
+			return nil
+		}})
+		if err != nil || short == 0 || short > 8 {
+			t.Errorf("%s: %d of %d epochs without validation (%v); want some", unit, short, c.Epochs, err)
+		}
 	}
-	if best := tr.BestEpoch(); epochs != best+2 || epochs == c.Epochs {
-		t.Errorf("training ended after epoch %d, the best was %d; want two more", epochs, best)
+}
+
+func TestPatienceEndsTraining(t *testing.T) {
+	for _, every := range []int{1, 3} {
+		c := config()
+		c.Epochs, c.Patience, c.ValidateEvery = 40, 2, every
+		c.Optim.LR = 1e-12 // nothing gets better after the first epoch
+		tr := trainer(t, open(t, "go"), c, false, full)
+		epochs := 0
+		if err := tr.Run(t.Context(), Events{Epoch: func(EpochReport) error { epochs++; return nil }}); err != nil {
+			t.Fatal(err)
+		}
+		if best := tr.BestEpoch(); epochs != best+max(2, every) || epochs == c.Epochs {
+			t.Errorf("training ended after epoch %d, the best was %d; want two more, and a validation every %d", epochs, best, every)
+		}
 	}
 }
 
