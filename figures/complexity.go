@@ -78,15 +78,52 @@ type Panel struct {
 // LossComplexity draws the mean loss per class of complexity, one line per stage of training with a band from the first to the
 // third quartile, panels side by side on equal axes.
 func LossComplexity(panels ...Panel) (*Figure, error) {
-	if len(panels) == 0 {
-		return nil, fmt.Errorf("loss–complexity curve: no panel given")
+	all, err := LossComplexities(panels)
+	if err != nil {
+		return nil, err
 	}
+	return all[0], nil
+}
+
+// LossComplexities draws a [LossComplexity] of each of the given panels, all on equal axes: one can be shown in another's place.
+func LossComplexities(each ...[]Panel) ([]*Figure, error) {
+	top := 0.0
+	for _, panels := range each {
+		if len(panels) == 0 {
+			return nil, fmt.Errorf("loss–complexity curve: no panel given")
+		}
+		for _, panel := range panels {
+			for _, s := range panel.Stages {
+				if len(s.Mean) == 0 || len(s.Low) != len(s.Mean) || len(s.High) != len(s.Mean) {
+					return nil, fmt.Errorf("loss–complexity curve: stage %q has %d means, %d lower and %d upper ends of its band",
+						s.Label, len(s.Mean), len(s.Low), len(s.High))
+				}
+				for k, m := range s.Mean {
+					top = max(top, m, s.High[k])
+				}
+				if math.IsNaN(top) || math.IsInf(top, 0) {
+					return nil, fmt.Errorf("loss–complexity curve: stage %q has a loss that is not finite", s.Label)
+				}
+			}
+		}
+	}
+	var all []*Figure
+	for _, panels := range each {
+		f, err := lossComplexity(panels, top*1.05)
+		if err != nil {
+			return nil, fmt.Errorf("loss–complexity curve: %w", err)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func lossComplexity(panels []Panel, top float64) (*Figure, error) {
 	f := &Figure{width: page, height: 2.7 * vg.Inch}
 	if len(panels) == 1 {
 		f.width = column
 	}
 	var plots []*plot.Plot
-	top := 0.0
 	for n, panel := range panels {
 		label := ""
 		if n == 0 {
@@ -95,29 +132,21 @@ func LossComplexity(panels ...Panel) (*Figure, error) {
 		p := newPlot(panel.Title, "complexity, quantile of training windows", label)
 		p.Add(newGrid())
 		for i, s := range panel.Stages {
-			if len(s.Mean) == 0 || len(s.Low) != len(s.Mean) || len(s.High) != len(s.Mean) {
-				return nil, fmt.Errorf("loss–complexity curve: stage %q has %d means, %d lower and %d upper ends of its band",
-					s.Label, len(s.Mean), len(s.Low), len(s.High))
-			}
 			var line, low, high plotter.XYs
 			for k, m := range s.Mean {
 				x := (float64(k) + 0.5) / float64(len(s.Mean))
 				line, low = append(line, plotter.XY{X: x, Y: m}), append(low, plotter.XY{X: x, Y: s.Low[k]})
 				high = append(high, plotter.XY{X: x, Y: s.High[k]})
-				top = max(top, m, s.High[k])
-			}
-			if math.IsNaN(top) || math.IsInf(top, 0) {
-				return nil, fmt.Errorf("loss–complexity curve: stage %q has a loss that is not finite", s.Label)
 			}
 			slices.Reverse(high)
 			band, err := plotter.NewPolygon(append(low, high...))
 			if err != nil {
-				return nil, fmt.Errorf("loss–complexity curve: %w", err)
+				return nil, err
 			}
 			band.Color, band.LineStyle.Width = light(okabeIto[i%len(okabeIto)]), 0
 			curve, err := plotter.NewLine(line)
 			if err != nil {
-				return nil, fmt.Errorf("loss–complexity curve: %w", err)
+				return nil, err
 			}
 			curve.LineStyle = lineStyle(i)
 			p.Add(band, curve)
@@ -125,10 +154,8 @@ func LossComplexity(panels ...Panel) (*Figure, error) {
 				f.legend = append(f.legend, key{label: s.Label, line: curve.LineStyle, band: band.Color})
 			}
 		}
+		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, top
 		plots = append(plots, p)
-	}
-	for _, p := range plots {
-		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, top*1.05
 	}
 	f.draw = func(c draw.Canvas) {
 		tiles := draw.Tiles{Rows: 1, Cols: len(plots), PadX: 8}

@@ -160,6 +160,28 @@ func TestFiguresRender(t *testing.T) {
 	}
 }
 
+func TestLossComplexitiesShareAxes(t *testing.T) {
+	easy, hard := Panel{"easy", someStages(t, 1)[2:]}, Panel{"hard", someStages(t, 2)[:1]}
+	svg := func(f *Figure, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := f.SVG()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	both, err := LossComplexities([]Panel{easy}, []Panel{hard})
+	if err != nil || len(both) != 2 {
+		t.Fatalf("%d figures (%v)", len(both), err)
+	}
+	if svg(both[0], nil) == svg(LossComplexity(easy)) || svg(both[1], nil) != svg(LossComplexity(hard)) {
+		t.Error("the axes are not those of the higher figure")
+	}
+}
+
 func TestBadInputIsNamed(t *testing.T) {
 	nan := math.NaN()
 	for want, draw := range map[string]func() error{

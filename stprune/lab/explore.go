@@ -53,6 +53,7 @@ func (l *Lab) Explore(name string, runs ...*run.Run) {
 	if len(pruned) == 0 {
 		l.Fail(fmt.Errorf("explore: no pruned run given"))
 	}
+	views := l.views(full, pruned)
 	var methods []explored
 	var first view
 	start := [2]int{}
@@ -60,7 +61,7 @@ func (l *Lab) Explore(name string, runs ...*run.Run) {
 	for i, of := range members {
 		m := explored{Name: names[i]}
 		for j, g := range of {
-			v := l.view(full, g)
+			v := views[g]
 			if g == pruned[0] {
 				first, start = v, [2]int{i, j}
 			}
@@ -92,23 +93,39 @@ type view struct {
 	note    string   // in place of a figure that can't be drawn
 }
 
-func (l *Lab) view(full []*run.Run, g *group) view {
-	v := view{table: l.Summary(append(slices.Clone(full), g.runs...)...)}
-	show := func(f *figures.Figure) {
-		svg, err := f.SVG()
-		l.Fail(err)
-		v.figures = append(v.figures, string(svg))
+// views draws what is shown of each, on equal axes.
+func (l *Lab) views(full []*run.Run, pruned []*group) map[*group]view {
+	notes := map[*group]string{}
+	var drawn []*group
+	var panels [][]figures.Panel
+	for _, g := range pruned {
+		p, err := l.lossPanels(append(slices.Clone(full[:min(1, len(full))]), g.runs[0])...)
+		if err != nil {
+			notes[g] = err.Error()
+			continue
+		}
+		drawn, panels = append(drawn, g), append(panels, p)
 	}
-	r := g.runs[0]
-	if f, err := l.lossComplexity(append(slices.Clone(full[:min(1, len(full))]), r)...); err != nil {
-		v.note = err.Error()
-	} else {
-		show(f)
+	curves, err := figures.LossComplexities(panels...)
+	l.Fail(err)
+
+	views := map[*group]view{}
+	for _, g := range pruned {
+		v := view{table: l.Summary(append(slices.Clone(full), g.runs...)...), note: notes[g]}
+		show := func(f *figures.Figure) {
+			svg, err := f.SVG()
+			l.Fail(err)
+			v.figures = append(v.figures, string(svg))
+		}
+		if i := slices.Index(drawn, g); i >= 0 {
+			show(curves[i])
+		}
+		if r := g.runs[0]; len(r.Spec.Data.More) == 0 && len(l.prunedEpochs(r)) > 0 {
+			show(l.KeptWeek(r))
+		}
+		views[g] = v
 	}
-	if len(r.Spec.Data.More) == 0 && len(l.prunedEpochs(r)) > 0 {
-		show(l.KeptWeek(r))
-	}
-	return v
+	return views
 }
 
 // html is the view with its figures in the given form.

@@ -152,21 +152,23 @@ var classes = []int{20, 10, 5}
 // LossComplexity draws the training loss of windows against their complexity, one panel for each run and one line for each of
 // four stages of training. Windows stand in the same classes in all panels: by their complexity at the end of the first run.
 func (l *Lab) LossComplexity(runs ...*run.Run) *figures.Figure {
-	f, err := l.lossComplexity(runs...)
+	panels, err := l.lossPanels(runs...)
+	l.Fail(err)
+	f, err := figures.LossComplexity(panels...)
 	l.Fail(err)
 	return f
 }
 
-func (l *Lab) lossComplexity(runs ...*run.Run) (f *figures.Figure, err error) {
+func (l *Lab) lossPanels(runs ...*run.Run) (panels []figures.Panel, err error) {
 	for _, n := range classes {
-		if f, err = l.lossByClass(n, runs...); err == nil {
+		if panels, err = l.lossByClass(n, runs...); err == nil {
 			break
 		}
 	}
-	return f, err
+	return panels, err
 }
 
-func (l *Lab) lossByClass(classes int, runs ...*run.Run) (*figures.Figure, error) {
+func (l *Lab) lossByClass(classes int, runs ...*run.Run) ([]figures.Panel, error) {
 	var order []float32
 	var panels []figures.Panel
 	for _, r := range runs {
@@ -190,7 +192,7 @@ func (l *Lab) lossByClass(classes int, runs ...*run.Run) (*figures.Figure, error
 		}
 		panels = append(panels, panel)
 	}
-	return figures.LossComplexity(panels...)
+	return panels, nil
 }
 
 // stages are the first, the last and up to two epochs between, evenly spread.
