@@ -118,6 +118,58 @@ func TestBrowser(t *testing.T) {
 		p.press(explorer+"select", kb.ArrowDown)
 		look("random", "30 %")
 	})
+	t.Run("report", func(t *testing.T) { checkReport(t, browser, root) })
+}
+
+// checkReport makes a report for others and opens its page on a wide screen and on a phone's.
+func checkReport(t *testing.T, browser context.Context, root string) {
+	folder := t.TempDir()
+	study := filepath.Join(folder, "study.toml")
+	const text = `
+methods = ["st-prune", { name = "st-prune", label = "unscored", prune.gamma = 0.0 }, "random"]
+rho = [0.3, 0.1]
+seeds = [1, 2]
+[data]
+name = "town"
+[train]
+epochs = 4
+unit = "pair"
+batch = 512
+`
+	if err := os.WriteFile(study, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("STPRUNE_RUNS", filepath.Join(folder, "runs"))
+	for _, command := range []string{"data synth --nodes 6 --days 8 --name town --replace", "compare " + study, "report " + study + " --out " + filepath.Join(folder, "page")} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(root, "bin", "stprune"), strings.Fields(command)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("stprune %s: %v\n%s", command, err, out)
+		}
+	}
+	ctx, cancel := chromedp.NewContext(browser)
+	defer cancel()
+	p := &page{t: t, ctx: ctx}
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, screen := range []struct {
+		name  string
+		width int64
+	}{{"wide", 1300}, {"phone", 390}} {
+		p.do(chromedp.EmulateViewport(screen.width, 1000), chromedp.Navigate("file://"+filepath.Join(folder, "page", "index.html")))
+		p.wait(10*time.Second, `document.readyState == "complete"`)
+		if n, small := eval[int](p, `document.querySelectorAll("svg").length`), eval[int](p, `[...document.querySelectorAll("svg")].filter(s => s.getBoundingClientRect().width < 200).length`); n < 5 || small > 0 {
+			t.Errorf("%s: %d of %d figures are too small", screen.name, small, n)
+		}
+		if wide := eval[int](p, `document.documentElement.scrollWidth`); wide > int(screen.width) {
+			t.Errorf("%s: the page is %d pixels wide", screen.name, wide)
+		}
+		if broken := eval[string](p, `[...document.querySelectorAll('a[href^="#"]')].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.hash).join()`); broken != "" {
+			t.Errorf("%s: links to nothing: %s", screen.name, broken)
+		}
+		p.do(chromedp.EmulateViewport(screen.width, min(16000, eval[int64](p, `document.documentElement.scrollHeight`))))
+		p.shoot("report-" + screen.name)
+	}
 }
 
 // tooWide names what a notebook shows and does not fit, with its cell.
