@@ -32,6 +32,7 @@ func (r *Report) Markdown() string {
 	}
 
 	say("## Verdicts")
+	say("What is proven of each method against each control, and the mean difference of their test MAE; below 0 the method errs less.")
 	table(r.VerdictTable())
 	heading := ""
 	for _, g := range r.Groups {
@@ -148,7 +149,7 @@ func (r *Report) reconstructed() bool {
 	return false
 }
 
-// VerdictTable has a row for each pruner: what is proven of it.
+// VerdictTable has a row for each pruner: what is proven of it, and the mean relative difference.
 func (r *Report) VerdictTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"method", "batches", "retention", "other pruners", "full data", "random", "equal steps", "equal visits", "equal seconds"}}
 	for _, g := range r.Groups {
@@ -173,7 +174,7 @@ func (r *Report) VerdictTable() *figures.Table {
 				verdict := ""
 				for _, a := range c.Against {
 					if a.Role == role {
-						verdict = string(a.Verdict)
+						verdict = fmt.Sprintf("%s, %+.2f %%", a.Verdict, 100*a.Relative)
 					}
 				}
 				row = append(row, verdict)

@@ -31,9 +31,10 @@ func idsOf(t *shownTable, row int) []string {
 	return t.Runs[row]
 }
 
-// kind is the class of cells that are verdicts.
+// kind is the class of cells that are verdicts, alone or with a difference behind a comma.
 func kind(cell string) string {
-	switch stats.Verdict(cell) {
+	verdict, _, _ := strings.Cut(cell, ", ")
+	switch stats.Verdict(verdict) {
 	case stats.Better:
 		return "better"
 	case stats.Worse:
