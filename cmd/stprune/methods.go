@@ -144,7 +144,7 @@ func writeCards(w io.Writer, measured map[string][]measurement) error {
 		if rows := measured[m.Name]; len(rows) > 0 {
 			out.WriteString("\n| measured with these defaults | retention | epochs of visits | MAE | against random |\n| --- | ---: | ---: | ---: | ---: |\n")
 			for _, r := range rows {
-				fmt.Fprintf(&out, "| [%s](results/%[1]s/report.md), seeds: %d | %.3g %% | %.2f | %.4g | %s |\n", r.comparison, r.seeds, 100*r.rho, r.visits, r.mae, r.againstRandom)
+				fmt.Fprintf(&out, "| [%s](results/%[1]s/report.md), seeds: %d | %.3g %% | %.2f | %#.4g | %s |\n", r.comparison, r.seeds, 100*r.rho, r.visits, r.mae, r.againstRandom)
 			}
 		}
 	}
