@@ -17,9 +17,9 @@ seed=${2:-1}
 model=${3:-stid}
 most=${4:-20}
 few=$((most / 4))
-case $model in
-	stid) rate=2e-3 ;;
-	gwnet) rate=1e-3 ;;
+case $model in # the rate on all data, and batch and rate of few visits, whose steps are more and larger
+	stid) rate=2e-3 batch=16 faster=2e-3 ;;
+	gwnet) rate=1e-3 batch=8 faster=2e-3 ;;
 	*) echo "bench/headline.sh: model $model; stid and gwnet are known here" >&2; exit 2 ;;
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -58,19 +58,21 @@ ours() { # RUN EPOCHS [SETTING…]
 }
 
 theirs "all data, $most epochs" "$most"
-theirs "all data, $few epochs" "$few"
-theirs "InfoBatch, $most epochs" "$most" --infobatch 0.5
 ours "all data, $most epochs" "$most"
-ours "all data, $few epochs" "$few"
 pruned=(prune.method=st-prune prune.warm_up=0 prune.delta=1 train.validate_every=5)
-ours "ST-Prune, 25 % of windows, $most epochs, batch 16" "$most" "${pruned[@]}" prune.rho=0.25 train.batch=16
-ours "ST-Prune, 10 % of windows, $most epochs, batch 16" "$most" "${pruned[@]}" prune.rho=0.1 train.batch=16
+windows=("${pruned[@]}" train.batch=$batch optim.lr=$faster)
+ours "ST-Prune, 25 % of windows, $most epochs, batch $batch" "$most" "${windows[@]}" prune.rho=0.25
+ours "ST-Prune, 10 % of windows, $most epochs, batch $batch" "$most" "${windows[@]}" prune.rho=0.1
 if [ "$model" = stid ]; then # forecasts every node from its own history, and so trains on pairs
 	pairs=("${pruned[@]}" prune.rho=0.1 train.unit=pair)
 	ours "ST-Prune, 10 % of pairs, $most epochs, batch 256" "$most" "${pairs[@]}" train.batch=256
 	ours "ST-Prune, 10 % of pairs, $most epochs, batch 512" "$most" "${pairs[@]}" train.batch=512
 	ours "ST-Prune, 10 % of pairs, $((most * 17 / 20)) epochs, batch 512" $((most * 17 / 20)) "${pairs[@]}" train.batch=512
 fi
+theirs "InfoBatch, $most epochs" "$most" --infobatch 0.5
+ours "all data, $few epochs" "$few"
+ours "all data, $few epochs, batch $batch" "$few" train.batch=$batch optim.lr=$faster
+theirs "all data, $few epochs" "$few"
 
 "$python" - "$table" <<'PYTHON'
 import csv, sys
