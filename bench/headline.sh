@@ -72,7 +72,6 @@ fi
 theirs "InfoBatch, $most epochs" "$most" --infobatch 0.5
 ours "all data, $few epochs" "$few"
 ours "all data, $few epochs, batch $batch" "$few" train.batch=$batch optim.lr=$faster
-theirs "all data, $few epochs" "$few"
 
 "$python" - "$table" <<'PYTHON'
 import csv, sys
