@@ -39,6 +39,13 @@ type methodJSON struct {
 	Measured []method.Measured `json:"measured"`
 }
 
+// inapplicableJSON is a published method that is not in the table, as the command prints it.
+type inapplicableJSON struct {
+	Name          string `json:"name"`
+	Paper         string `json:"paper"`
+	NotApplicable string `json:"not_applicable"` // why
+}
+
 type optionJSON struct {
 	Key     string    `json:"key"`
 	Default any       `json:"default"`
@@ -79,9 +86,12 @@ func (c *methodsCmd) Run() error {
 		return printMethod(os.Stdout, describeMethod(m))
 	}
 	if c.JSON {
-		var all []methodJSON
+		var all []any
 		for _, m := range method.All() {
 			all = append(all, describeMethod(m))
+		}
+		for _, m := range method.NotApplicable() {
+			all = append(all, inapplicableJSON{m.Name, m.Paper, m.Reason})
 		}
 		return printJSON(os.Stdout, all)
 	}
@@ -147,6 +157,10 @@ func writeCards(w io.Writer, measured map[string][]measurement) error {
 				fmt.Fprintf(&out, "| [%s](results/%[1]s/report.md), seeds: %d | %.3g %% | %.2f | %#.4g | %s |\n", r.comparison, r.seeds, 100*r.rho, r.visits, r.mae, r.againstRandom)
 			}
 		}
+	}
+	out.WriteString("\n## Not applicable\n\nPublished methods that others compare with and that are not here. A comparison that names one lists the reason.\n\n| method | paper | why not |\n| --- | --- | --- |\n")
+	for _, m := range method.NotApplicable() {
+		fmt.Fprintf(&out, "| %s | %s | %s |\n", m.Name, inCell(m.Paper), inCell(m.Reason))
 	}
 	_, err := io.WriteString(w, out.String())
 	return err

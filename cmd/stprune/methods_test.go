@@ -14,12 +14,25 @@ import (
 
 func TestMethods(t *testing.T) {
 	table := output(t, 0, "methods")
-	var all []methodJSON
+	var all []struct {
+		methodJSON
+		NotApplicable string `json:"not_applicable"`
+	}
 	if err := json.Unmarshal([]byte(output(t, 0, "methods", "--json")), &all); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
+	var names, notApplicable []string
 	for _, d := range all {
+		if d.NotApplicable != "" {
+			notApplicable = append(notApplicable, d.Name)
+			alone := output(t, exitFailure, "methods", d.Name)
+			for where, text := range map[string]string{"the table": table, "the answer to its name": alone} {
+				if !strings.Contains(text, d.Name) || !strings.Contains(text, d.NotApplicable) {
+					t.Errorf("%s or why it is not applicable is not in %s\n%s", d.Name, where, text)
+				}
+			}
+			continue
+		}
 		names = append(names, d.Name)
 		card := output(t, 0, "methods", d.Name)
 		for _, want := range []string{d.Name, d.Paper, d.Rule, d.Cost, d.Differs} {
@@ -37,6 +50,9 @@ func TestMethods(t *testing.T) {
 	}
 	if !slices.Equal(names, method.Names()) {
 		t.Errorf("listed are %v, want %v", names, method.Names())
+	}
+	if len(notApplicable) != len(method.NotApplicable()) {
+		t.Errorf("listed as not applicable are %v", notApplicable)
 	}
 	if out := output(t, exitFailure, "methods", "magic"); !strings.Contains(out, "st-prune") {
 		t.Errorf("an unknown method is answered by %q", out)

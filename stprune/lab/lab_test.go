@@ -165,8 +165,13 @@ func TestCityIsMadeOnce(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	table := MethodTable()
-	if err := table.Check(); err != nil || len(table.Rows) != len(method.All()) {
-		t.Errorf("%d rows for %d methods, %v", len(table.Rows), len(method.All()), err)
+	if err := table.Check(); err != nil || len(table.Rows) != len(method.All())+len(method.NotApplicable()) {
+		t.Errorf("%d rows for %d methods and %d that are not applicable, %v", len(table.Rows), len(method.All()), len(method.NotApplicable()), err)
+	}
+	for _, m := range method.NotApplicable() {
+		if text := table.Text(); !strings.Contains(text, m.Name) || !strings.Contains(text, m.Reason) {
+			t.Errorf("%s or why it is not applicable is not in\n%s", m.Name, text)
+		}
 	}
 }
 

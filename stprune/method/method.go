@@ -146,11 +146,16 @@ func Names() []string {
 	return names
 }
 
-// ByName finds a method of [All].
+// ByName finds a method of [All], or says why there is none: one of [NotApplicable] is refused with its reason.
 func ByName(name string) (Method, error) {
 	for _, m := range All() {
 		if m.Name == name {
 			return m, nil
+		}
+	}
+	for _, m := range NotApplicable() {
+		if m.Name == name {
+			return Method{}, fmt.Errorf("prune: method %s is not applicable: %s; use one of %s", name, m.Reason, strings.Join(Names(), ", "))
 		}
 	}
 	return Method{}, fmt.Errorf("prune: no method %q; use one of %s", name, strings.Join(Names(), ", "))

@@ -214,12 +214,13 @@ func CheckMemory(n, bytes int) error {
 		"choose windows as unit, or a method that needs less", n, bytes, memoryBound)
 }
 
-// Inapplicable is a published method that has no counterpart here.
+// Inapplicable is a published method that is not in the table of [All], and why.
 type Inapplicable struct {
 	Name, Paper, Reason string
 }
 
-// NotApplicable lists the published methods that forecasting has no counterpart of, and why.
+// NotApplicable lists published methods that others compare with and [All] leaves out: forecasting has no counterpart of them, or
+// their rule is not known well enough to follow it.
 func NotApplicable() []Inapplicable {
 	const viaProxy = "Coleman et al., ICLR 2020, arXiv 1906.11829 (Selection via Proxy)"
 	return []Inapplicable{
@@ -229,5 +230,8 @@ func NotApplicable() []Inapplicable {
 		{"deepfool", "Ducoffe and Precioso, 2018, arXiv 1802.09841",
 			"there is no decision boundary to be near to; the distance to zero loss, loss over gradient norm, would keep the easiest " +
 				"units instead of the ambiguous ones"},
+		{"repb", "ICLR 2026, OpenReview Zw1Uw7u6Su (Resolving Pruning Biases); code mrazhou/RePB",
+			"its rule is not known to us: the abstract, all we could read, compares losses within windows of a few batches and rescales by how " +
+				"often a unit was kept, without the length of the windows, the cut or the factor"},
 	}
 }

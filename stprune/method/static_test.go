@@ -583,8 +583,14 @@ func TestNotApplicable(t *testing.T) {
 		if m.Paper == "" || m.Reason == "" {
 			t.Errorf("%+v", m)
 		}
-		if _, err := ByName(m.Name); err == nil {
+		if slices.Contains(Names(), m.Name) {
 			t.Errorf("%s is in the table", m.Name)
 		}
+		if _, err := ByName(m.Name); err == nil || !strings.Contains(err.Error(), m.Name+" is not applicable: "+m.Reason) {
+			t.Errorf("%s: error %v; want one that says why there is none", m.Name, err)
+		}
+	}
+	if _, err := ByName("magic"); err == nil || !strings.Contains(err.Error(), `no method "magic"`) {
+		t.Errorf("magic: error %v", err)
 	}
 }
