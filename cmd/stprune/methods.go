@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,7 +137,8 @@ func printMethod(w io.Writer, m methodJSON) error {
 // writeCards writes the cards of all methods as Markdown: docs/methods.md.
 func writeCards(w io.Writer, measured map[string][]measurement) error {
 	var out strings.Builder
-	out.WriteString("# Pruning methods\n\nMade by `stprune methods --cards --results docs/results` from the table of package method and the [comparisons](results/README.md).\n")
+	out.WriteString("# Pruning methods\n\nMade by `stprune methods --cards --results docs/results` from the table of package method and the [comparisons](results/README.md).\n\n" +
+		"Measured errors stand beside those of random units on the same schedule, under the same seeds. Where visits differ by more than a tenth, the errors say little about the choice, and only the visits are compared.\n")
 	for _, m := range method.All() {
 		d := describeMethod(m)
 		exact := "no"
@@ -152,9 +154,10 @@ func writeCards(w io.Writer, measured map[string][]measurement) error {
 			fmt.Fprintf(&out, "| option `%s`, default %v | %s |\n", o.Key, o.Default, inCell(o.Doc))
 		}
 		if rows := measured[m.Name]; len(rows) > 0 {
-			out.WriteString("\n| measured with these defaults | retention | epochs of visits | MAE | against random |\n| --- | ---: | ---: | ---: | ---: |\n")
+			out.WriteString("\n| measured with these defaults | retention | epochs of visits | random's | MAE | against random |\n| --- | ---: | ---: | ---: | ---: | ---: |\n")
 			for _, r := range rows {
-				fmt.Fprintf(&out, "| [%s](results/%[1]s/report.md), seeds: %d | %.3g %% | %.2f | %#.4g | %s |\n", r.comparison, r.seeds, 100*r.rho, r.visits, r.mae, r.againstRandom)
+				random, against := r.againstRandom()
+				fmt.Fprintf(&out, "| [%s](results/%[1]s/report.md)%s, seeds: %d | %.3g %% | %.2f | %s | %#.4g | %s |\n", r.comparison, r.setting(), r.seeds, 100*r.rho, r.visits, random, r.mae, against)
 			}
 		}
 	}
@@ -166,13 +169,55 @@ func writeCards(w io.Writer, measured map[string][]measurement) error {
 	return err
 }
 
-// measurement is what a comparison measured of a method with its default settings.
+// measurement is what a comparison measured of a method.
 type measurement struct {
-	comparison    string
-	seeds         int
-	rho, visits   float64
-	mae           float64
-	againstRandom string // relative difference; empty for random itself
+	comparison  string
+	policy      string // of batches in pruned epochs
+	seeds       int
+	rho, visits float64
+	mae         float64
+
+	difference, relative float64      // from random units' error; NaN where there are none
+	random               *measurement // those random units, on the method's schedule
+}
+
+// setting names the comparison's setting in a cell.
+func (m measurement) setting() string {
+	switch m.policy {
+	case "fixed":
+		return ""
+	case "keep-steps":
+		return ", steps kept"
+	}
+	return ", " + m.policy
+}
+
+// againstRandom is what random units say of the error.
+func (m measurement) againstRandom() (visits, verdict string) {
+	if m.random == nil {
+		return "", ""
+	}
+	switch r := m.random.visits; {
+	case m.visits > 1.1*r:
+		verdict = "more visits"
+	case m.visits < 0.9*r:
+		verdict = "fewer visits"
+	default:
+		verdict = fmt.Sprintf("%+.1f %%", 100*m.relative)
+	}
+	return fmt.Sprintf("%.2f", m.random.visits), verdict
+}
+
+// control is the one of several random runs, of the same retention and policy, whose error leaves the method's difference.
+func (m measurement) control(randoms []measurement) *measurement {
+	var control *measurement
+	best := math.Inf(1)
+	for _, r := range randoms {
+		if off := math.Abs(m.mae - m.difference - r.mae); r.rho == m.rho && r.policy == m.policy && off < best {
+			control, best = &r, off
+		}
+	}
+	return control
 }
 
 // readMeasured reads the cells of the comparisons in a folder, by method.
@@ -210,29 +255,39 @@ func readCells(file string, all map[string][]measurement) error {
 	for i, name := range rows[0] {
 		column[name] = i
 	}
-	for _, name := range []string{"batch_policy", "rho", "label", "method", "seeds_finished", "full_epochs", "mae", "random_relative"} {
+	for _, name := range []string{"batch_policy", "rho", "label", "method", "seeds_finished", "full_epochs", "mae", "random_difference", "random_relative"} {
 		if _, there := column[name]; !there {
 			return fmt.Errorf("no column %s", name)
 		}
 	}
+	var randoms []measurement
+	own := map[string][]measurement{} // by method, with its default settings
 	for _, row := range rows[1:] {
 		cell := func(name string) string { return row[column[name]] }
-		if cell("label") != cell("method") || cell("batch_policy") != "fixed" || cell("mae") == "" { // other settings, or not measured
+		if cell("mae") == "" { // not measured
 			continue
 		}
-		m := measurement{comparison: filepath.Base(filepath.Dir(file))}
-		relative := 0.0
-		for name, value := range map[string]any{"seeds_finished": &m.seeds, "rho": &m.rho, "full_epochs": &m.visits, "mae": &m.mae, "random_relative": &relative} {
+		m := measurement{comparison: filepath.Base(filepath.Dir(file)), policy: cell("batch_policy"), difference: math.NaN(), relative: math.NaN()}
+		for name, value := range map[string]any{"seeds_finished": &m.seeds, "rho": &m.rho, "full_epochs": &m.visits, "mae": &m.mae,
+			"random_difference": &m.difference, "random_relative": &m.relative} {
 			if text := cell(name); text != "" {
 				if _, err := fmt.Sscan(text, value); err != nil {
 					return fmt.Errorf("%s = %q: %w", name, text, err)
 				}
 			}
 		}
-		if cell("random_relative") != "" {
-			m.againstRandom = fmt.Sprintf("%+.1f %%", 100*relative)
+		if cell("method") == "random" {
+			randoms = append(randoms, m)
 		}
-		all[cell("method")] = append(all[cell("method")], m)
+		if cell("label") == cell("method") {
+			own[cell("method")] = append(own[cell("method")], m)
+		}
+	}
+	for name, measured := range own {
+		for _, m := range measured {
+			m.random = m.control(randoms)
+			all[name] = append(all[name], m)
+		}
 	}
 	return nil
 }

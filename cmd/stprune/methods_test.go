@@ -92,7 +92,7 @@ func TestCardsOfBadResults(t *testing.T) {
 		"":                        "empty",
 		"rho,mae\n0.1,2\n":        "no column batch_policy",
 		"batch_policy,rho\n0.1\n": "wrong number of fields",
-		"batch_policy,rho,label,method,seeds_finished,full_epochs,mae,random_relative\nfixed,much,random,random,3,2,20,\n": `rho = "much"`,
+		"batch_policy,rho,label,method,seeds_finished,full_epochs,mae,random_difference,random_relative\nfixed,much,random,random,3,2,20,,\n": `rho = "much"`,
 	} {
 		dir := t.TempDir()
 		if err := os.Mkdir(filepath.Join(dir, "some"), 0o755); err != nil {
@@ -104,5 +104,57 @@ func TestCardsOfBadResults(t *testing.T) {
 		if _, err := readMeasured(dir); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "cells.csv") {
 			t.Errorf("%q: error %v, want %q", content, err, says)
 		}
+	}
+}
+
+// Each method stands beside the random units on its own schedule, and no percentage hides other visits.
+func TestCardsCompareVisits(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "some"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const cells = `batch_policy,rho,label,method,seeds_finished,full_epochs,mae,random_difference,random_relative
+fixed,0.1,full data,full,6,40,19,,
+fixed,0.1,random,random,6,10,20,,
+fixed,0.1,"random, as el2n",random,6,4,24,,
+fixed,0.1,infobatch,infobatch,6,11.5,18,-2,-0.1
+fixed,0.1,ies,ies,6,8.5,22,2,0.1
+fixed,0.1,seta,seta,6,10.9,19,-1,-0.05
+fixed,0.1,"seta, 5 groups",seta,6,10.9,17,-3,-0.15
+fixed,0.1,el2n,el2n,6,4,30,6,0.25
+fixed,0.1,entropy,entropy,0,,,,
+keep-steps,0.1,random,random,5,9,19.5,,
+keep-steps,0.1,seta,seta,5,9,19.11,-0.39,-0.02
+batch 16,0.1,divbs,divbs,4,9,19,,
+`
+	if err := os.WriteFile(filepath.Join(dir, "some", "cells.csv"), []byte(cells), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	measured, err := readMeasured(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := writeCards(&out, measured); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for line := range strings.Lines(out.String()) {
+		if row, of := strings.CutPrefix(line, "| [some](results/some/report.md)"); of {
+			rows = append(rows, strings.TrimSpace(row))
+		}
+	}
+	want := []string{ // in the order of the methods
+		", seeds: 6 | 10 % | 10.00 |  | 20.00 |  |",
+		", steps kept, seeds: 5 | 10 % | 9.00 |  | 19.50 |  |",
+		", seeds: 6 | 10 % | 11.50 | 10.00 | 18.00 | more visits |",
+		", seeds: 6 | 10 % | 10.90 | 10.00 | 19.00 | -5.0 % |",
+		", steps kept, seeds: 5 | 10 % | 9.00 | 9.00 | 19.11 | -2.0 % |",
+		", seeds: 6 | 10 % | 8.50 | 10.00 | 22.00 | fewer visits |",
+		", batch 16, seeds: 4 | 10 % | 9.00 |  | 19.00 |  |",
+		", seeds: 6 | 10 % | 4.00 | 4.00 | 30.00 | +25.0 % |",
+	}
+	if !slices.Equal(rows, want) {
+		t.Errorf("rows\n%s\nwant\n%s", strings.Join(rows, "\n"), strings.Join(want, "\n"))
 	}
 }
