@@ -1,9 +1,13 @@
 package method_test
 
 import (
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"hash/crc32"
 	"math"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -121,8 +125,17 @@ func ids(n int, s stprune.Selection) []int32 {
 	return all
 }
 
-// observe reports losses in batches of at most 16, none across unit 600, where TestGroups has another data set.
+// observe reports losses, with other statistics in proportion.
 func observe(t *testing.T, p stprune.Pruner, units []int32, loss func(id int32) float32) {
+	t.Helper()
+	tell(t, p, units, func(id int32) stprune.Stats {
+		v := loss(id)
+		return stprune.Stats{v, v / 2, v / 3, 0, v / 4}
+	})
+}
+
+// tell reports statistics in batches of at most 16, none across unit 600, where TestGroups has another data set.
+func tell(t *testing.T, p stprune.Pruner, units []int32, of func(id int32) stprune.Stats) {
 	t.Helper()
 	for len(units) > 0 {
 		end := 1
@@ -133,8 +146,7 @@ func observe(t *testing.T, p stprune.Pruner, units []int32, loss func(id int32) 
 		units = units[end:]
 		stats := make(stprune.Stats, len(batch)*stprune.NumStats)
 		for j, id := range batch {
-			v := loss(id)
-			copy(stats[j*stprune.NumStats:], stprune.Stats{v, v / 2, v / 3, 0, v / 4})
+			copy(stats[j*stprune.NumStats:], of(id))
 		}
 		if err := p.Observe(batch, stats); err != nil {
 			t.Fatal(err)
@@ -642,4 +654,152 @@ func TestAblations(t *testing.T) {
 			t.Errorf("%s: %v", a.Name, err)
 		}
 	}
+}
+
+var update = flag.Bool("update", false, "add the checksums of new methods and revisions to testdata/selections.json")
+
+// A run's id holds its method's name and revision: what is chosen under them must stay. The checksums are of the methods with their
+// default options, with each option that has few values at its other ones, and of st-prune's ablations.
+func TestSelectionsStay(t *testing.T) {
+	const path = "testdata/selections.json"
+	stored := map[string]string{}
+	if text, err := os.ReadFile(path); err == nil {
+		if err := json.Unmarshal(text, &stored); err != nil {
+			t.Fatal(err)
+		}
+	} else if !*update {
+		t.Fatal(err)
+	}
+	now := map[string]string{}
+	for _, m := range method.All() {
+		for variant, s := range variants(m) {
+			key := strings.TrimSpace(fmt.Sprintf("%s %d %s", m.Name, m.Revision, variant))
+			sum := checksum(t, m, s, 0)
+			now[key] = sum
+			if sum != checksum(t, m, s, 1e-6) {
+				t.Errorf("%s: the selections hang on the last bits of the statistics; test with others", key)
+			}
+			switch was, there := stored[key]; {
+			case !there && !*update:
+				t.Errorf("%s: no checksum; add it with go test ./stprune/method -run TestSelectionsStay -update", key)
+			case there && was != sum:
+				now[key] = was // only a new revision may have another one
+				t.Errorf("%s: other units or weights are chosen than were under this revision; raise Revision of the method, then add it with go test ./stprune/method -run TestSelectionsStay -update", key)
+			}
+		}
+	}
+	if !*update {
+		for key := range stored {
+			if now[key] == "" {
+				t.Errorf("%s: a checksum of nothing; remove it with go test ./stprune/method -run TestSelectionsStay -update", key)
+			}
+		}
+		return
+	}
+	text, err := json.MarshalIndent(now, "", "\t")
+	if err == nil {
+		err = os.MkdirAll("testdata", 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(path, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// variants are setups of a method by what they change.
+func variants(m method.Method) map[string]method.Setup {
+	c := config(m)
+	c.Epochs, c.Seed = 14, 7 // some methods choose anew after 10
+	if m.Name == "craig" {
+		c.Rho = 0.08 // later all choices tie, see TestOrderOfUnitsDoesNotMatter
+	}
+	plain := setup(units, c)
+	plain.PerWindow = 4
+	all := map[string]method.Setup{"": plain}
+	for _, o := range m.Options {
+		var others []any
+		switch d := o.Default.(type) {
+		case bool:
+			others = []any{!d}
+		case string:
+			for _, choice := range o.Choices {
+				if choice != d {
+					others = append(others, choice)
+				}
+			}
+		}
+		for _, v := range others {
+			s := plain
+			s.Options = map[string]any{o.Key: v}
+			all[fmt.Sprint(o.Key, "=", v)] = s
+		}
+	}
+	if m.Name == "st-prune" {
+		for _, a := range method.Ablations() {
+			s := plain
+			a.Change(&s.Config)
+			if s.Config != plain.Config {
+				all[a.Name] = s
+			}
+		}
+	}
+	return all
+}
+
+// checksum is one of the ids and weights of all epochs, and of what was chosen within batches. Weights count to three digits, and
+// nudge changes the statistics relatively, at random, as other processors' roundings may.
+func checksum(t *testing.T, m method.Method, s method.Setup, nudge float64) string {
+	t.Helper()
+	r := stprune.Stream(1, "nudge", 0)
+	nudged := func(v []float32) {
+		for i := range v {
+			v[i] *= float32(1 + nudge*(r.Float64()-0.5))
+		}
+	}
+	s.Probe = func() (*method.Probe, error) {
+		p := probe(units, identity(units))
+		for _, v := range slices.Concat([][]float32{p.Loss, p.Error, p.Norms, p.Features.Data, p.Gradients.Data, p.Forecasts.Data, p.Inputs.Data, p.Validation.Data}, p.Trajectory) {
+			nudged(v)
+		}
+		for _, c := range p.Checkpoints {
+			nudged(c.Gradients.Data)
+		}
+		return p, nil
+	}
+	sum := crc32.NewIEEE()
+	p := build(t, m, s)
+	for e := range s.Config.Epochs {
+		plan := plan(t, p, e)
+		visited := ids(units, plan)
+		if c, ok := p.(stprune.Chooser); ok && c.Candidates(e, 8) > 0 {
+			visited = chosen(t, c, e, visited)
+		}
+		fmt.Fprintln(sum, e, visited)
+		for _, w := range plan.Weight {
+			fmt.Fprintf(sum, " %.2e", w)
+		}
+		stats := uneven(e)
+		nudged(stats)
+		of := func(id int32) stprune.Stats { return stats[int(id)*stprune.NumStats:][:stprune.NumStats] }
+		tell(t, p, visited, of)
+		if f, ok := p.(stprune.Forwarder); ok {
+			tell(t, p, f.Forward(e), of)
+		}
+	}
+	return fmt.Sprintf("%08x", sum.Sum32())
+}
+
+// uneven are made-up statistics of an epoch that are not in proportion to each other. Those of every third unit stay the same.
+func uneven(epoch int) stprune.Stats {
+	own, now := stprune.Stream(1, "units", 0), stprune.Stream(1, "epochs", epoch)
+	stats := make(stprune.Stats, units*stprune.NumStats)
+	for i := range stats {
+		stats[i] = 0.2 + own.Float32()
+		if change := now.Float32(); i/stprune.NumStats%3 > 0 {
+			stats[i] += change
+		}
+	}
+	return stats
 }
