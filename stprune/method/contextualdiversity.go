@@ -8,7 +8,7 @@ import (
 var contextualDiversity = static(Method{
 	Name:  "contextual-diversity",
 	Paper: "Agarwal et al., ECCV 2020, arXiv 2008.05723",
-	Rule:  "k-center on the symmetric Kullback–Leibler divergence between the units' output distributions",
+	Rule:  "k-center on the symmetric Kullback–Leibler divergence between the units' output distributions; of equal ones the first",
 	Cost:  "O(knQ) time, 16Q + 8 bytes a unit",
 	Differs: "a forecast is no distribution: the softmax over the horizons of the node-mean z-scored forecast stands for one, " +
 		"so that the shape of a forecast counts and its level does not; one pool instead of one per class; DeepCore trains " +

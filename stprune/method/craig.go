@@ -9,7 +9,8 @@ var craig = static(Method{
 	Name:  "craig",
 	Paper: "Mirzasoleiman, Bilmes and Leskovec, ICML 2020, arXiv 1906.01827",
 	Rule: "units that represent all others by their gradients: lazy greedy maximisation of the facility location function, " +
-		"similarity = largest distance − distance; a unit weighs as much as the number of units it is nearest to",
+		"similarity = largest distance − distance; a unit weighs as much as the number of units it is nearest to; " +
+		"of equal ones the first",
 	Cost: "O(nmG) time and 4m² bytes with pools of m units, and what the lazy evaluations take, m each",
 	Differs: "random pools where the published code has classes, one when n is at most pool; gradient of the last layer, " +
 		"projected to at most 2,048 columns; DeepCore trains the scoring model for 40 epochs and adds 1 to every weight",

@@ -6,7 +6,7 @@ var dp = static(Method{
 	Name:  "dp",
 	Paper: "Yang et al., ICLR 2023, arXiv 2205.09329 (Dataset Pruning)",
 	Rule: "removes units whose influences H⁻¹g on the parameters cancel: one after the other, each the one that keeps the " +
-		"norm of the removed units' summed influence smallest",
+		"norm of the removed units' summed influence smallest, of equal ones the first",
 	Cost: "O((n−k)cG + nG) time for c candidates, 12 bytes a unit",
 	Differs: "greedy where the paper anneals; with more than candidates units left, each step looks at that many random ones. " +
 		"Gradient of the last layer, projected to at most 2,048 columns; H is diagonal (mean squared gradients, damped) or " +

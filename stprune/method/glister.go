@@ -9,7 +9,8 @@ var glister = static(Method{
 	Name:  "glister",
 	Paper: "Killamsetty et al., AAAI 2021, arXiv 2012.10630",
 	Rule: "one unit after the other, each the one whose gradient agrees most with the mean gradient of the validation part; " +
-		"after each the validation gradient is moved by a first-order step: v ← v − η·H·g",
+		"after each the validation gradient is moved by a first-order step: v ← v − η·H·g; of equal ones the first, " +
+		"by lot when update is false",
 	Cost: "O(k(n+G)G + mG²) time for m validation windows, 4G² bytes",
 	Differs: "the MAE of the last layer has no curvature almost everywhere, so H is the empirical Fisher matrix of the " +
 		"validation gradients; gradient of the last layer, projected to at most 2,048 columns; one pool instead of one per " +

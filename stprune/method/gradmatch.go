@@ -11,7 +11,8 @@ var gradMatch = static(Method{
 	Name:  "gradmatch",
 	Paper: "Killamsetty et al., ICML 2021, arXiv 2103.00123 (GRAD-MATCH)",
 	Rule: "orthogonal matching pursuit: one unit after the other, each the one whose gradient agrees most with what of the " +
-		"mean gradient the chosen don't explain by ridge regression; weights by non-negative ridge regression at the end",
+		"mean gradient the chosen don't explain by ridge regression, of equal ones the first; weights by non-negative " +
+		"ridge regression at the end",
 	Cost: "O(k(n+G)G) time, 8G² bytes",
 	Differs: "λ counts in mean squared gradient norms, so that it means the same for every backbone; non-negative weights " +
 		"minimise the ridge objective itself, by coordinate descent, not the residual of its normal equations. Units left " +

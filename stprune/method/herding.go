@@ -4,7 +4,7 @@ var herding = static(Method{
 	Name:  "herding",
 	Paper: "Welling, ICML 2009 (Herding Dynamical Weights to Learn); as coreset: DeepCore, arXiv 2204.08499",
 	Rule: "one unit after the other, each the one with which the mean feature of the chosen comes closest to the mean " +
-		"feature of all",
+		"feature of all, of equal ones the first",
 	Cost: "O(knF) time, 9 bytes a unit",
 	Differs: "one pool instead of one per class; node-mean features of the last layer; DeepCore trains the scoring model for " +
 		"40 epochs, and takes the farthest unit where herding takes the nearest: option farthest",

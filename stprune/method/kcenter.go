@@ -5,7 +5,7 @@ import "math"
 var kCenter = static(Method{
 	Name:  "k-center",
 	Paper: "Sener and Savarese, ICLR 2018, arXiv 1708.00489 (core-set, the greedy 2-approximation)",
-	Rule:  "starts at a random unit; then one after the other the unit whose features are farthest from its nearest chosen unit",
+	Rule:  "starts at a random unit; then one after the other the unit whose features are farthest from its nearest chosen unit, of equal ones the first",
 	Cost:  "O(knF) time, 16 bytes a unit",
 	Differs: "node-mean features of the last layer; DeepCore takes those of a network trained on images or not trained at " +
 		"all, the paper those of the model under training",

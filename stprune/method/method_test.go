@@ -161,21 +161,28 @@ func wave(epoch int) func(id int32) float32 {
 	}
 }
 
-// train runs epochs [from, to) as a trainer does.
+// step runs an epoch as a trainer does, and returns its plan and what was trained on.
+func step(t *testing.T, p stprune.Pruner, n, epoch int, observe func(units []int32)) (s stprune.Selection, visited []int32) {
+	t.Helper()
+	s = plan(t, p, epoch)
+	visited = ids(n, s)
+	if c, ok := p.(stprune.Chooser); ok && c.Candidates(epoch, 8) > 0 {
+		visited = chosen(t, c, epoch, visited)
+	}
+	observe(visited)
+	if f, ok := p.(stprune.Forwarder); ok {
+		observe(f.Forward(epoch))
+	}
+	return s, visited
+}
+
+// train runs epochs [from, to).
 func train(t *testing.T, p stprune.Pruner, n, from, to int, loss func(epoch int) func(id int32) float32) []stprune.Selection {
 	t.Helper()
 	var plans []stprune.Selection
 	for e := from; e < to; e++ {
-		s := plan(t, p, e)
+		s, _ := step(t, p, n, e, func(units []int32) { observe(t, p, units, loss(e)) })
 		plans = append(plans, s)
-		visited := ids(n, s)
-		if c, ok := p.(stprune.Chooser); ok && c.Candidates(e, 8) > 0 {
-			visited = chosen(t, c, e, visited)
-		}
-		observe(t, p, visited, loss(e))
-		if f, ok := p.(stprune.Forwarder); ok {
-			observe(t, p, f.Forward(e), loss(e))
-		}
 	}
 	return plans
 }
@@ -360,77 +367,192 @@ func state(t *testing.T, p stprune.Pruner) []byte {
 	return b
 }
 
-// drawn are the methods whose selections the seed must change; divbs draws within batches.
-var drawn = []string{"random", "st-prune", "soft-random", "epsilon-greedy", "infobatch", "seta", "bls", "orderdp", "rcap", "hard-random"}
+// undrawn are the methods whose selections don't hang on the seed as long as there are no ties, and why. All others must draw.
+var undrawn = map[string]string{
+	"full":      "visits everything",
+	"first":     "looks at ids only",
+	"herding":   "greedy, from the mean",
+	"glister":   "greedy, from the validation gradient",
+	"gradmatch": "greedy, from the mean gradient; it draws units only where some get no weight",
+	"craig":     "greedy, in one pool; it draws pools of more units",
+	"dp":        "greedy; it draws candidates among more units",
+	"ucb":       "takes the highest",
+	"ies":       "takes the highest",
+	"grand":     "takes the highest",
+	"el2n":      "takes the highest",
+	"cal":       "takes the highest",
+	"moso":      "takes the highest",
+	"tdds":      "takes the highest",
+	"moderate":  "takes the middling",
+}
+
+// Options with which some of them draw.
+var drawing = map[string]map[string]any{"craig": {"pool": 32}, "dp": {"candidates": 16}}
 
 func TestSeeds(t *testing.T) {
 	each(t, func(t *testing.T, m method.Method) {
-		run := func(seed uint64) []stprune.Selection {
+		run := func(seed uint64, options map[string]any) (visits [][]int32) {
 			c := config(m)
 			c.Seed = seed
-			return train(t, build(t, m, setup(units, c)), units, 0, c.Epochs, wave)
+			s := setup(units, c)
+			s.Options = options
+			p := build(t, m, s)
+			for e := range c.Epochs {
+				_, visited := step(t, p, units, e, func(visited []int32) { observe(t, p, visited, wave(e)) })
+				visits = append(visits, visited)
+			}
+			return visits
 		}
-		if !reflect.DeepEqual(run(1), run(1)) {
+		plain := run(1, nil)
+		if !reflect.DeepEqual(plain, run(1, nil)) {
 			t.Error("equal seeds give different selections")
 		}
-		if slices.Contains(drawn, m.Name) && reflect.DeepEqual(run(1), run(2)) {
-			t.Error("two seeds give the same selections")
+		why, fixed := undrawn[m.Name]
+		if same := reflect.DeepEqual(plain, run(2, nil)); same && !fixed {
+			t.Error("two seeds give the same selections; use the stream \"selection\", or say in undrawn why not")
+		} else if !same && fixed {
+			t.Errorf("two seeds give different selections; undrawn says: %s", why)
+		}
+		if options := drawing[m.Name]; options != nil && reflect.DeepEqual(run(1, options), run(2, options)) {
+			t.Errorf("options %v: two seeds give the same selections", options)
 		}
 	})
 }
 
-// Where the seed plays no part, only a unit's numbers count, not its id. The made-up losses have no ties.
+// Only a unit's numbers count, not its id: the same units are kept in another order of ids, or, where they are drawn, as often. The
+// made-up losses have no ties.
 func TestOrderOfUnitsDoesNotMatter(t *testing.T) {
+	const seeds = 300
 	order := stprune.Stream(1, "order", 0).Perm(units) // unit i has the numbers of unit order[i]
 	each(t, func(t *testing.T, m method.Method) {
-		if m.Kind == method.Static && !m.Needs.Probed() {
+		switch m.Name {
+		case "first":
 			t.Skip("looks at ids only")
-		}
-		if m.Name == "craig" {
+		case "craig":
 			t.Skip("facility location has ties in its very structure: its own test compares the coverage")
+		case "divbs":
+			t.Skip("chooses within batches: TestOrderWithinBatchDoesNotMatter")
 		}
 		c := config(m)
-		run := func(seed uint64, of []int) [][]int32 {
-			c.Seed = seed
-			s := setup(units, c)
-			s.Probe = func() (*method.Probe, error) { return probe(units, of), nil }
-			p := build(t, m, s)
-			var kept [][]int32
-			for _, s := range train(t, p, units, 0, c.Epochs, func(epoch int) func(int32) float32 {
-				return func(id int32) float32 { return wave(epoch)(int32(of[id])) }
-			}) {
-				var plain []int32
-				for _, id := range ids(units, s) {
-					plain = append(plain, int32(of[id]))
-				}
-				slices.Sort(plain)
-				kept = append(kept, plain)
+		c.Share = 1 // else units with neighbouring ids share a score
+		runs := 1
+		if _, fixed := undrawn[m.Name]; !fixed {
+			runs = seeds
+		}
+		// How often each unit is kept in each epoch.
+		frequency := func(of []int, first uint64) [][]float64 {
+			known := probe(units, of)
+			counts := make([][]float64, c.Epochs)
+			for e := range counts {
+				counts[e] = make([]float64, units)
 			}
-			return kept
+			for seed := range runs {
+				c.Seed = first + uint64(seed)
+				s := setup(units, c)
+				s.Stationarity = func(id int32) float32 { return float32(of[id]%5) / 4 }
+				s.Probe = func() (*method.Probe, error) { return known, nil }
+				for e, s := range train(t, build(t, m, s), units, 0, c.Epochs, func(epoch int) func(int32) float32 {
+					return func(id int32) float32 { return wave(epoch)(int32(of[id])) }
+				}) {
+					for _, id := range ids(units, s) {
+						counts[e][of[id]]++
+					}
+				}
+			}
+			return counts
 		}
-		plain := run(1, identity(units))
-		if !reflect.DeepEqual(plain, run(2, identity(units))) {
-			t.Skip("draws at random")
-		}
-		if !reflect.DeepEqual(plain, run(1, order)) {
-			t.Error("units in another order: other units are kept")
+		plain, other := frequency(identity(units), 1), frequency(order, 1+seeds)
+		for e := range plain {
+			for i, a := range plain[e] {
+				if b := other[e][i]; a != b && (runs == 1 || differ(a, b, seeds)) {
+					t.Errorf("epoch %d: unit %d is kept %v times in %d, and %v times with the units in another order", e, i, a, runs, b)
+				}
+			}
 		}
 	})
 }
 
-// Equal losses: k is exact, and the first units aren't preferred.
+// differ tells whether two binomial numbers of the same number of runs are further apart than five deviations, √(2·runs·p(1−p))
+// each, which chance reaches once in two million times.
+func differ(a, b float64, runs int) bool {
+	p := (a + b + 1) / float64(2*runs+2)
+	return math.Abs(a-b) > 5*math.Sqrt(2*float64(runs)*p*(1-p))
+}
+
+func TestOrderWithinBatchDoesNotMatter(t *testing.T) {
+	const n, d, steps = 40, 5, 1000
+	m := byName(t, "divbs")
+	p := build(t, m, setup(units, config(m))).(stprune.Chooser)
+	r := stprune.Stream(1, "gradients", 0)
+	plain, permuted := make([]float32, n*d), make([]float32, n*d)
+	for i := range plain {
+		plain[i] = float32(r.NormFloat64())
+	}
+	order := r.Perm(n) // place i has the gradient of place order[i]
+	for i, of := range order {
+		copy(permuted[i*d:(i+1)*d], plain[of*d:])
+	}
+	frequency := func(gradients []float32, of []int, first int) [n]float64 {
+		var counts [n]float64
+		for step := range steps {
+			places, err := p.Choose(1, first+step, 8, ids(n, stprune.Selection{All: true}), gradients)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range places {
+				counts[of[i]]++
+			}
+		}
+		return counts
+	}
+	a, b := frequency(plain, identity(n), 0), frequency(permuted, order, steps)
+	for i := range a {
+		if differ(a[i], b[i], steps) {
+			t.Errorf("unit %d is chosen %v times in %d, and %v times with the batch in another order", i, a[i], steps, b[i])
+		}
+	}
+}
+
+// Units that are all equal: k is exact, and they are taken by lot, unless the method's rule says that it takes the first.
 func TestTies(t *testing.T) {
 	each(t, func(t *testing.T, m method.Method) {
 		c := config(m)
-		p := build(t, m, setup(units, c))
-		for e, s := range train(t, p, units, 0, c.Epochs, func(int) func(int32) float32 { return func(int32) float32 { return 0.5 } }) {
-			valid(t, units, s)
-			if m.Exact && s.Diagnostics.Kept != p.Keep(e) {
-				t.Errorf("epoch %d: %d units; want %d", e, s.Diagnostics.Kept, p.Keep(e))
+		run := func(seed uint64) []stprune.Selection {
+			c.Seed = seed
+			s := setup(units, c)
+			s.Probe = func() (*method.Probe, error) { return probe(units, make([]int, units)), nil }
+			p := build(t, m, s)
+			plans := train(t, p, units, 0, c.Epochs, func(int) func(int32) float32 { return func(int32) float32 { return 0.5 } })
+			for e, s := range plans {
+				if valid(t, units, s); m.Exact && s.Diagnostics.Kept != p.Keep(e) {
+					t.Errorf("epoch %d: %d units; want %d", e, s.Diagnostics.Kept, p.Keep(e))
+				}
 			}
-			if k := len(s.IDs); m.Kind == method.Dynamic && !s.All && int(s.IDs[k-1]) == k-1 {
-				t.Errorf("epoch %d: the first %d units of equal ones", e, k)
+			return plans
+		}
+		plans := run(1)
+		if m.Name == "first" {
+			return
+		}
+		first := strings.Contains(m.Rule, "of equal ones the first")
+		pruned := false
+		for e, s := range plans {
+			low, k := 0, len(s.IDs) // low: how many are of the first k
+			if s.All || k < 2 {
+				continue
 			}
+			pruned = true
+			for _, id := range s.IDs {
+				if int(id) < k {
+					low++
+				}
+			}
+			if low >= k-1 != first { // a greedy choice may begin with one at random
+				t.Errorf("epoch %d: %d of the first %d units of equal ones; the rule is: %s", e, low, k, m.Rule)
+			}
+		}
+		if pruned && !first && reflect.DeepEqual(plans, run(2)) {
+			t.Error("two seeds take the same ones of equal units")
 		}
 	})
 }
@@ -771,21 +893,14 @@ func checksum(t *testing.T, m method.Method, s method.Setup, nudge float64) stri
 	sum := crc32.NewIEEE()
 	p := build(t, m, s)
 	for e := range s.Config.Epochs {
-		plan := plan(t, p, e)
-		visited := ids(units, plan)
-		if c, ok := p.(stprune.Chooser); ok && c.Candidates(e, 8) > 0 {
-			visited = chosen(t, c, e, visited)
-		}
+		stats := uneven(e)
+		nudged(stats)
+		plan, visited := step(t, p, units, e, func(visited []int32) {
+			tell(t, p, visited, func(id int32) stprune.Stats { return stats[int(id)*stprune.NumStats:][:stprune.NumStats] })
+		})
 		fmt.Fprintln(sum, e, visited)
 		for _, w := range plan.Weight {
 			fmt.Fprintf(sum, " %.2e", w)
-		}
-		stats := uneven(e)
-		nudged(stats)
-		of := func(id int32) stprune.Stats { return stats[int(id)*stprune.NumStats:][:stprune.NumStats] }
-		tell(t, p, visited, of)
-		if f, ok := p.(stprune.Forwarder); ok {
-			tell(t, p, f.Forward(e), of)
 		}
 	}
 	return fmt.Sprintf("%08x", sum.Sum32())
