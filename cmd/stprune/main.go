@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	runs "github.com/stprune/workbench/stprune/run"
 )
 
 // app lists the commands, one file each.
@@ -94,7 +96,7 @@ func run(args []string) int {
 	switch err := cli.Run(); {
 	case err == nil:
 		return 0
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && !errors.Is(err, runs.ErrNotSaved):
 		fmt.Fprintln(os.Stderr, "stprune:", err)
 		return exitInterrupted
 	case errors.As(err, new(usageError)):

@@ -100,11 +100,11 @@ func printResult(w io.Writer, r *runs.Run, result *runs.Result) error {
 best validation   MAE %.4f in epoch %d of %d
 visits            %d windows × nodes, %.2f epochs of all data%s
 optimiser steps   %d
-seconds           %.1f: loading %.1f, compile %.1f, steps %.1f, selection %.2f, scoring %.1f, evaluation %.1f, saving %.1f%s
+seconds           %.1f: loading %.1f, compile %.1f, steps %.1f, selection %.2f, scoring %.1f, evaluation %.1f, saving %.1f, host %.1f%s
 peak memory       %d MB
 run               %s
 `, result.Validation.Mean.MAE, result.BestEpoch, result.Epochs, result.Visits, result.FullEpochs, forward, result.Steps,
-		s.Total, s.Loading, s.Compile, s.Steps, s.Selection, s.Scoring, s.Evaluation, s.Saving, pruning, result.PeakMemory>>20, r.Dir)
+		s.Total, s.Loading, s.Compile, s.Steps, s.Selection, s.Scoring, s.Evaluation, s.Saving, s.Host, pruning, result.PeakMemory>>20, r.Dir)
 	return err
 }
 

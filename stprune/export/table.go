@@ -87,6 +87,7 @@ var epochKeys = slices.Concat([]epochKey{
 		{"seconds.selection", func(e *run.Epoch) any { return e.Seconds.Selection }},
 		{"seconds.scoring", func(e *run.Epoch) any { return e.Seconds.Scoring }},
 		{"seconds.evaluation", func(e *run.Epoch) any { return e.Seconds.Evaluation }},
+		{"seconds.host", func(e *run.Epoch) any { return e.Seconds.Host }},
 	})
 
 // validationKeys are nil where an epoch was not validated.

@@ -34,7 +34,7 @@ const curveWidth, curveHeight = 160, 28
 const redraw = 200 * time.Millisecond
 
 func (c *cell) watcher() run.Watcher {
-	return run.Watcher{Note: c.note, Step: c.step, Epoch: c.epoch}
+	return run.Watcher{Note: c.note, Step: c.step, Epoch: c.epoch, Scoring: c.scoring}
 }
 
 func (c *cell) note(text string) {
@@ -52,8 +52,8 @@ func (c *cell) epoch(e run.Epoch) {
 
 func (c *cell) step(p train.Progress) {
 	now := time.Now()
-	if c.id == "" {
-		c.id, c.started, c.first = "stprune-"+gonbui.UniqueId(), now, p.Step-1
+	if c.started.IsZero() {
+		c.started, c.first = now, p.Step-1
 	}
 	c.last = p
 	at := pixel(p)
@@ -63,9 +63,23 @@ func (c *cell) step(p train.Progress) {
 	}
 	c.drawn = now
 	left := float64(now.Sub(c.started)) * float64(p.Steps-p.Step) / float64(p.Step-c.first)
-	text := fmt.Sprintf(`<progress value="%d" max="%d" style="width:%dpx"></progress> %s: epoch %d of %d, step %d of %d, %s left`,
-		p.Step, p.Steps, curveWidth, html.EscapeString(c.title), p.Epoch, p.Epochs, p.Step, p.Steps, time.Duration(left).Round(time.Second))
-	gonbui.UpdateHTML(c.id, "<div>"+text+"<br>"+c.curve(p.Loss)+"</div>")
+	c.show(p, fmt.Sprintf("step %d of %d, %s left<br>%s", p.Step, p.Steps, time.Duration(left).Round(time.Second), c.curve(p.Loss)))
+}
+
+func (c *cell) scoring(p train.Progress) {
+	if now := time.Now(); now.Sub(c.drawn) >= redraw {
+		c.drawn = now
+		c.show(p, fmt.Sprintf("step %d of %d of a scoring model", p.Step, p.Steps))
+	}
+}
+
+// show draws the bar, and HTML behind it.
+func (c *cell) show(p train.Progress, rest string) {
+	if c.id == "" {
+		c.id = "stprune-" + gonbui.UniqueId()
+	}
+	gonbui.UpdateHTML(c.id, fmt.Sprintf(`<div><progress value="%d" max="%d" style="width:%dpx"></progress> %s: epoch %d of %d, %s</div>`,
+		p.Step, p.Steps, curveWidth, html.EscapeString(c.title), p.Epoch, p.Epochs, rest))
 }
 
 // pixel is where a step stands in the curve.

@@ -40,7 +40,9 @@ type Options struct {
 type Watcher struct {
 	Note  func(text string)    // something out of the ordinary: waiting, resuming, an altered environment
 	Step  func(train.Progress) // after every optimiser step
-	Epoch func(e Epoch)        // after an epoch is saved
+	Epoch func(e Epoch)        // after an epoch, which is saved while the next one trains
+	// Scoring is told of the steps of a static method's scoring model, before the first step of the run itself.
+	Scoring func(train.Progress)
 }
 
 // noteWriter passes lines on as notes.
@@ -60,8 +62,9 @@ func (w Watcher) note(format string, args ...any) {
 // Do returns the run that spec describes: at once when it is finished, else after training it, or the rest of it. While
 // another process trains it, Do waits for that process and takes over if it ends early.
 //
-// When ctx is cancelled, Do ends the step, saves, and returns the unfinished run and an error wrapping ctx's. When the loss
-// becomes NaN or infinite it returns the run and a [*train.DivergedError], and leaves the last good checkpoint.
+// When ctx is cancelled, Do ends the step, saves, and returns the unfinished run and an error wrapping ctx's, or one wrapping
+// [ErrNotSaved]. When the loss becomes NaN or infinite it returns the run and a [*train.DivergedError], and leaves the last good
+// checkpoint.
 func Do(ctx context.Context, spec Spec, o Options) (*Run, error) {
 	start := time.Now()
 	spec = spec.clone()
@@ -265,15 +268,17 @@ type session struct {
 	underWay  underWay
 	selection stprune.Selection // of the epoch under way
 	start     time.Time
-	loading   time.Duration
-	saving    time.Duration
+	saves     chan error // of the epoch before, while it is being saved; nil: saved
 }
 
 // underWay is what a checkpoint keeps of the epoch under way besides the states of trainer and recorder.
 type underWay struct {
-	stprune.Diagnostics               // of its selection
-	Before              train.Seconds `json:"before,omitzero"` // what a static method's choice took, before the first epoch
+	stprune.Diagnostics       // of its selection
+	Before              Parts `json:"before,omitzero"` // what it took in earlier processes, and besides training in this one
 }
+
+// ErrNotSaved says that an interrupted run goes on from its last checkpoint, or from the start: what was done since is lost.
+var ErrNotSaved = errors.New("what was done last is not saved")
 
 func (s *session) train(ctx context.Context) error {
 	if err := s.prepareFolder(); err != nil {
@@ -286,8 +291,8 @@ func (s *session) train(ctx context.Context) error {
 	if err := s.resume(); err != nil {
 		return err
 	}
-	s.loading = time.Since(s.start)
-	err := s.choose()
+	s.underWay.Before.Loading += time.Since(s.start).Seconds()
+	err := s.choose(ctx)
 	if err == nil {
 		err = s.trainer.Run(ctx, train.Events{
 			Plan:    s.plan,
@@ -296,19 +301,25 @@ func (s *session) train(ctx context.Context) error {
 			Epoch:   s.endEpoch,
 		})
 	}
-	if diverged := new(train.DivergedError); errors.As(err, &diverged) {
-		return s.fail(err, diverged)
-	}
-	if err == nil {
+	trained := err == nil
+	if trained {
 		err = s.finish(ctx)
 	}
-	if err != nil && errors.Is(err, ctx.Err()) {
-		if saveErr := s.checkpoint(); saveErr != nil {
-			return fmt.Errorf("run %s: %w", s.run.ID, errors.Join(err, saveErr))
-		}
-		return fmt.Errorf("run %s is saved and resumes when asked for again: %w", s.run.ID, err)
+	saveErr := s.saved()
+	if diverged := new(train.DivergedError); errors.As(err, &diverged) {
+		return s.fail(errors.Join(err, saveErr), diverged)
 	}
-	if err != nil {
+	if interrupted := err != nil && errors.Is(err, ctx.Err()); interrupted && !errors.Is(err, ErrNotSaved) {
+		if saveErr == nil && !trained {
+			s.underWay.Before = s.underWay.Before.Add(Parts{Seconds: s.trainer.Spent()})
+			saveErr = s.checkpoint()
+		}
+		if saveErr == nil {
+			return fmt.Errorf("run %s is saved and resumes when asked for again: %w", s.run.ID, err)
+		}
+		err = fmt.Errorf("%w: %w", err, ErrNotSaved)
+	}
+	if err = errors.Join(err, saveErr); err != nil {
 		return fmt.Errorf("run %s: %w", s.run.ID, err)
 	}
 	return nil
@@ -402,7 +413,7 @@ func (s *session) probe(ctx context.Context) (*method.Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	scoring := train.Scoring{Begin: s.begin}
+	scoring := train.Scoring{Begin: s.begin, Step: s.watch.Scoring}
 	scoring.Epochs, _ = options["probe_epochs"].(int)
 	scoring.Repeats, _ = options["probe_repeats"].(int)
 	s.watch.note("run %s: training and measuring a scoring model, from which %s chooses", s.run.ID, m.Name)
@@ -416,7 +427,7 @@ func (s *session) probe(ctx context.Context) (*method.Probe, error) {
 
 // choose lets a method that trains a scoring model choose before the first step, and saves its choice, which may have taken longer
 // than many epochs.
-func (s *session) choose() error {
+func (s *session) choose(ctx context.Context) error {
 	m, err := s.run.Spec.Prune.method()
 	if err != nil {
 		return err
@@ -425,14 +436,16 @@ func (s *session) choose() error {
 		return nil
 	}
 	start := time.Now()
-	if _, err := s.pruner.Plan(0); err != nil {
+	if _, err := s.pruner.Plan(0); err != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("choosing units: %w: %w; it begins anew when the run is asked for again", err, ErrNotSaved)
+	} else if err != nil {
 		return fmt.Errorf("choosing units: %w", err)
 	}
 	if s.cost == nil { // it had chosen
 		return nil
 	}
 	s.trainer.Charge(*s.cost)
-	s.underWay.Before = s.cost.Seconds
+	s.underWay.Before.Seconds = s.cost.Seconds
 	s.underWay.Before.Selection = time.Since(start).Seconds() - s.cost.Seconds.Total()
 	return s.checkpoint()
 }
@@ -543,6 +556,9 @@ func (s *session) plan(_ int, selection stprune.Selection) {
 // bits, when the process ends in between.
 func (s *session) endEpoch(report train.EpochReport) error {
 	start := time.Now()
+	if err := s.saved(); err != nil { // the epoch before
+		return err
+	}
 	if report.Chosen != nil {
 		s.selection.Diagnostics = s.underWay.Diagnostics
 		s.selection = trainedOn(report.Chosen, s.selection)
@@ -551,49 +567,81 @@ func (s *session) endEpoch(report train.EpochReport) error {
 	e := Epoch{
 		Epoch: report.Epoch, Units: report.Units, Share: float64(report.Units) / float64(s.units), Steps: report.Steps,
 		Visits: report.Visits, Forwards: report.Forwards, Loss: report.Loss, LR: report.LR,
-		Validation: report.Validation, Best: report.Best, Selection: s.underWay.Diagnostics, Seconds: report.Seconds.Add(s.underWay.Before),
+		Validation: report.Validation, Best: report.Best, Selection: s.underWay.Diagnostics, Seconds: s.underWay.Before.Add(Parts{Seconds: report.Seconds}),
 	}
 	kept, err := encodeKept(Kept{Units: s.units, PerWindow: s.scores.perWindow, Selection: s.selection})
 	if err != nil {
 		return err
 	}
-	if err := writeFile(s.disk, epochPath(s.run.Dir, selectionDir, e.Epoch), seal(kindSelection, kept)); err != nil {
-		return err
-	}
 	s.scores.endEpoch()
-	if err := writeFile(s.disk, epochPath(s.run.Dir, scoresDir, e.Epoch), seal(kindScores, encodeScores(s.scores.scores()))); err != nil {
-		return err
-	}
+	scores := encodeScores(s.scores.scores())
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("epoch %d has a number that is not finite (%w); lower the learning rate or clip the gradient", e.Epoch, err)
 	}
 	s.lines = append(append(s.lines, line...), '\n')
-	if err := writeFile(s.disk, s.path(epochsFile), s.lines); err != nil {
-		return err
-	}
 	s.underWay, s.selection = underWay{}, stprune.Selection{}
-	if err := s.checkpoint(); err != nil {
+	checkpoint, err := s.encode()
+	if err != nil {
 		return err
 	}
-	s.saving += time.Since(start)
+	files := []fileToSave{
+		{epochPath(s.run.Dir, selectionDir, e.Epoch), seal(kindSelection, kept)},
+		{epochPath(s.run.Dir, scoresDir, e.Epoch), seal(kindScores, scores)},
+		{s.path(epochsFile), s.lines},
+	}
+	s.saves = make(chan error, 1)
+	go func(done chan<- error) { // while the next epoch trains
+		for _, f := range files {
+			if err := writeFile(s.disk, f.path, f.data); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- writeRotating(s.disk, s.path(checkpointFile), checkpoint)
+	}(s.saves)
+	s.underWay.Before.Saving = time.Since(start).Seconds()
 	if s.watch.Epoch != nil {
 		s.watch.Epoch(e)
 	}
 	return nil
 }
 
+type fileToSave struct {
+	path string
+	data []byte
+}
+
+// saved waits until the last epoch is on disk.
+func (s *session) saved() error {
+	if s.saves == nil {
+		return nil
+	}
+	err := <-s.saves
+	s.saves = nil
+	return err
+}
+
 // checkpoint saves everything that the rest of the run depends on.
 func (s *session) checkpoint() error {
-	state, err := s.trainer.MarshalBinary()
+	data, err := s.encode()
 	if err != nil {
 		return err
 	}
+	return writeRotating(s.disk, s.path(checkpointFile), data)
+}
+
+// encode is what a checkpoint holds.
+func (s *session) encode() ([]byte, error) {
+	state, err := s.trainer.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
 	planned, err := json.Marshal(s.underWay)
 	if err != nil {
-		return fmt.Errorf("saving what is under way: %w", err)
+		return nil, fmt.Errorf("saving what is under way: %w", err)
 	}
-	return writeRotating(s.disk, s.path(checkpointFile), seal(kindCheckpoint, joinCheckpoint(planned, s.scores.appendState(nil), state)))
+	return seal(kindCheckpoint, joinCheckpoint(planned, s.scores.appendState(nil), state)), nil
 }
 
 // finish tests the best parameters and writes the result, with which the run counts as finished.
@@ -603,6 +651,9 @@ func (s *session) finish(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
+	if err := s.saved(); err != nil {
+		return err
+	}
 	best, err := s.trainer.Named()
 	if err != nil {
 		return err
@@ -623,19 +674,19 @@ func (s *session) finish(ctx context.Context) error {
 		Epochs: len(epochs), Steps: s.trainer.StepsDone(), Visits: s.trainer.Visits(),
 		FullEpochs: float64(s.trainer.Visits()) / all, Forwards: s.trainer.Forwards(), Scoring: s.trainer.ScoringVisits(),
 		BestEpoch: s.trainer.BestEpoch(), Test: test,
-		Seconds: Seconds{Seconds: seconds, Loading: s.loading.Seconds()}, PeakMemory: PeakMemory(),
+		Seconds: Seconds{Parts: s.underWay.Before.Add(Parts{Seconds: seconds})}, PeakMemory: PeakMemory(),
 	}
 	if len(each) > 1 {
 		result.Tests = each
 	}
 	for _, e := range epochs {
-		result.Seconds.Seconds = result.Seconds.Add(e.Seconds)
+		result.Seconds.Parts = result.Seconds.Add(e.Seconds)
 		if e.Epoch == result.BestEpoch {
 			result.Validation = *e.Validation
 		}
 	}
-	result.Seconds.Saving = (s.saving + time.Since(start)).Seconds()
-	result.Seconds.Total = result.Seconds.Loading + result.Seconds.Seconds.Total() + result.Seconds.Saving
+	result.Seconds.Saving += time.Since(start).Seconds()
+	result.Seconds.Total = result.Seconds.Parts.Total()
 	for _, name := range []string{checkpointFile + previous, failureFile} {
 		if err := s.disk.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -282,6 +282,30 @@ func TestDiskFaultAnywhere(t *testing.T) {
 	}
 }
 
+// An interruption that can't be saved is no interruption that was.
+func TestInterruptedOnAFullDisk(t *testing.T) {
+	spec := tiny(t, "train.epochs=3")
+	want := do(t, spec, options(t.TempDir()))
+	o := options(t.TempDir())
+	d := &faultyDisk{unsynced: map[string]bool{}, dead: true}
+	o.Store.disk = d
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o.Watch.Epoch = func(Epoch) { cancel() }
+	o.Watch.Step = func(p train.Progress) {
+		if p.Step == 1 {
+			d.at = d.calls + 1 // nothing more is written
+		}
+	}
+	_, err := Do(ctx, spec, o)
+	if !errors.Is(err, ErrNotSaved) || !errors.Is(err, errFault) || strings.Contains(err.Error(), "resumes when asked") {
+		t.Errorf("interrupted on a full disk: %v", err)
+	}
+	d.powerCut(t)
+	o.Store.disk, o.Watch = osDisk{}, Watcher{}
+	same(t, want.Dir, do(t, spec, o).Dir)
+}
+
 func TestDamagedCheckpoint(t *testing.T) {
 	spec := tiny(t, "train.epochs=3")
 	want := do(t, spec, options(t.TempDir()))

@@ -5,8 +5,8 @@ import "fmt"
 // Payoff is what pruning saved in a finished run, beside the same epochs of all data at the run's own pace.
 type Payoff struct {
 	Fewer  float64 // times fewer visits
-	Faster float64 // times fewer seconds; everything but steps, selection and scoring would take as long
-	// Largest is what took the most seconds besides steps: "loading", "compile", "selection", "scoring", "evaluation" or "saving".
+	Faster float64 // times fewer seconds; steps and the host's work grow with the visits, choosing goes, the rest stays
+	// Largest is what took the most seconds besides steps: "loading", "compile", "selection", "scoring", "evaluation", "saving" or "host".
 	Largest string
 	Share   float64 // of the seconds, that of Largest
 }
@@ -18,13 +18,13 @@ func (r *Result) Payoff() (p Payoff, ok bool) {
 		return Payoff{}, false
 	}
 	p.Fewer = float64(r.Epochs) / r.FullEpochs
-	p.Faster = (s.Total - s.Steps - s.Selection - s.Scoring + s.Steps*p.Fewer) / s.Total
+	p.Faster = (s.Total - s.Selection - s.Scoring + (s.Steps+s.Host)*(p.Fewer-1)) / s.Total
 	for _, part := range []struct {
 		name    string
 		seconds float64
 	}{
 		{"loading", s.Loading}, {"compile", s.Compile}, {"selection", s.Selection}, {"scoring", s.Scoring}, {"evaluation", s.Evaluation},
-		{"saving", s.Saving},
+		{"saving", s.Saving}, {"host", s.Host},
 	} {
 		if share := part.seconds / s.Total; share > p.Share {
 			p.Largest, p.Share = part.name, share
@@ -41,6 +41,7 @@ var payoffAdvice = map[string]string{
 	"scoring":    "a method that scores while it trains costs less",
 	"evaluation": "validate less often (train.validate_every) or in larger batches (train.eval_batch)",
 	"saving":     "a longer run hides it",
+	"host":       "larger batches (train.batch) mean less work between steps",
 }
 
 // String says what pruning saved and, where more than half of it is lost, what it was lost to and the remedy.

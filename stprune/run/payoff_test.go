@@ -1,6 +1,8 @@
 package run
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +12,8 @@ import (
 
 func TestPayoff(t *testing.T) {
 	seconds := func(loading float64, s train.Seconds, saving float64) Seconds {
-		return Seconds{Seconds: s, Loading: loading, Saving: saving, Total: loading + s.Total() + saving}
+		p := Parts{Seconds: s, Loading: loading, Saving: saving}
+		return Seconds{Parts: p, Total: p.Total()}
 	}
 	for _, c := range []struct {
 		name    string
@@ -50,7 +53,35 @@ func TestSecondsAreAllAccountedFor(t *testing.T) {
 	start := time.Now()
 	result, _ := results(t, do(t, tiny(t, "train.epochs=20"), options(t.TempDir())))
 	wall := time.Since(start).Seconds()
+	if total := result.Seconds.Total; total > wall || total < 0.98*wall-0.02 {
+		t.Errorf("parts sum up to %v s of %v s: %+v", total, wall, result.Seconds)
+	}
+}
+
+// What an interrupted process spent counts too.
+func TestSecondsOfSeveralProcesses(t *testing.T) {
+	spec := tiny(t, "train.epochs=4", "train.batch=2") // epochs of many steps
+	o := options(t.TempDir())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o.Watch.Step = func(p train.Progress) {
+		if p.Epoch == 2 && p.Step%2 == 0 {
+			cancel()
+		}
+	}
+	start := time.Now()
+	if _, err := Do(ctx, spec, o); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	o.Watch.Step = nil
+	result, epochs := results(t, do(t, spec, o))
+	wall := time.Since(start).Seconds()
 	if total := result.Seconds.Total; total > wall || total < 0.9*wall-0.05 {
 		t.Errorf("parts sum up to %v s of %v s: %+v", total, wall, result.Seconds)
+	}
+	for i, loads := range []bool{true, true, false, false} {
+		if (epochs[i].Seconds.Loading > 0) != loads {
+			t.Errorf("epoch %d loaded for %v s", i+1, epochs[i].Seconds.Loading)
+		}
 	}
 }

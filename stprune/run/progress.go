@@ -24,7 +24,7 @@ func Progress(out *os.File, title string) Watcher {
 func lines(out io.Writer, title string) Watcher {
 	begin := time.Now()
 	var at train.Progress
-	first := 0 // steps done before this process
+	first, scored := 0, 0 // steps done before this process; epochs of a scoring model
 	return Watcher{
 		Note: func(text string) { fmt.Fprintf(out, "%s: %s\n", title, text) },
 		Step: func(p train.Progress) {
@@ -35,6 +35,12 @@ func lines(out io.Writer, title string) Watcher {
 		},
 		Epoch: func(e Epoch) {
 			fmt.Fprintf(out, "%s: %s%s\n", title, e.summary(at.Epochs), left(begin, first, at))
+		},
+		Scoring: func(p train.Progress) {
+			if begin = time.Now(); p.Epoch != scored { // the pace is that of the run alone
+				scored = p.Epoch
+				fmt.Fprintf(out, "%s: scoring model, epoch %d/%d\n", title, p.Epoch, p.Epochs)
+			}
 		},
 	}
 }
@@ -78,19 +84,28 @@ func bar(out io.Writer, title string) Watcher {
 		}
 	}
 	var epochs, first int
+	of := ""
+	show := func(p train.Progress, what string) {
+		if b == nil || of != what {
+			if b != nil {
+				_ = b.Clear()
+			}
+			of = what
+			first = p.Step - 1 // of this process: the pace must not count what another one did
+			b = progressbar.NewOptions(p.Steps-first, progressbar.OptionSetWriter(out), progressbar.OptionShowCount(),
+				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish())
+		}
+		b.Describe(fmt.Sprintf("%s: %sepoch %d/%d, loss %.4f", title, what, p.Epoch, p.Epochs, p.Loss))
+		_ = b.Set(p.Step - first)
+	}
 	return Watcher{
 		Note: above,
 		Step: func(p train.Progress) {
 			epochs = p.Epochs
-			if b == nil {
-				first = p.Step - 1 // of this process: the pace must not count what another one did
-				b = progressbar.NewOptions(p.Steps-first, progressbar.OptionSetWriter(out), progressbar.OptionShowCount(),
-					progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
-					progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish())
-			}
-			b.Describe(fmt.Sprintf("%s: epoch %d/%d, loss %.4f", title, p.Epoch, p.Epochs, p.Loss))
-			_ = b.Set(p.Step - first)
+			show(p, "")
 		},
-		Epoch: func(e Epoch) { above(e.summary(epochs)) },
+		Epoch:   func(e Epoch) { above(e.summary(epochs)) },
+		Scoring: func(p train.Progress) { show(p, "scoring model, ") },
 	}
 }

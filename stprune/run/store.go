@@ -105,7 +105,7 @@ type Epoch struct {
 	Validation *loss.Metrics       `json:"validation"` // nil when this epoch was not validated
 	Best       bool                `json:"best"`       // the validation is the best so far
 	Selection  stprune.Diagnostics `json:"selection"`
-	Seconds    train.Seconds       `json:"seconds"` // as far as the process that ended the epoch trained it
+	Seconds    Parts               `json:"seconds"`
 }
 
 // Result is what a finished run reached.
@@ -130,13 +130,26 @@ type Result struct {
 	PeakMemory int64          `json:"peak_memory"` // bytes of the process that finished the run; 0 when unknown
 }
 
-// Seconds of a run, in all processes that saved an epoch of it. Scoring is what choosing took beyond training; compiling for it is
-// in Compile.
-type Seconds struct {
+// Parts splits seconds by the clock, in all processes that saved some of the work. Scoring is what choosing took beyond training;
+// compiling for it is in Compile.
+type Parts struct {
 	train.Seconds
-	Loading float64 `json:"loading"` // data, backend and model, in the process that finished the run
-	Saving  float64 `json:"saving"`
-	Total   float64 `json:"total"` // sum of the parts
+	Loading float64 `json:"loading"` // data, backend and model; with an epoch those of the processes that began or resumed the run in it
+	Saving  float64 `json:"saving"`  // as far as training waited for it; with an epoch that for the one before
+}
+
+// Add sums the parts.
+func (p Parts) Add(o Parts) Parts {
+	return Parts{p.Seconds.Add(o.Seconds), p.Loading + o.Loading, p.Saving + o.Saving}
+}
+
+// Total is the sum of the parts.
+func (p Parts) Total() float64 { return p.Seconds.Total() + p.Loading + p.Saving }
+
+// Seconds of a run.
+type Seconds struct {
+	Parts
+	Total float64 `json:"total"` // sum of the parts
 }
 
 // Epochs reads the completed epochs, in order; none when the run has just begun.

@@ -47,7 +47,7 @@ func (t *Trainer) do(ctx context.Context, job order, watch run.Watcher) outcome 
 	}
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(err, run.ErrNotSaved):
 		out.Saved = true
 	case errors.Is(err, run.ErrBusy), errors.Is(err, run.ErrTakenOver):
 		out.Busy = true

@@ -451,7 +451,7 @@ func (t *Trainer) evaluate(ctx context.Context, theta *tensors.Tensor, part stri
 // Evaluate measures the best-validation parameters (before the first validation: the current ones) on a part of the data: all
 // data sets together, see [EpochReport.Validation], and each by itself.
 func (t *Trainer) Evaluate(ctx context.Context, part string) (all loss.Metrics, each []loss.Metrics, seconds Seconds, err error) {
-	before := t.seconds
+	began, before := time.Now(), t.seconds
 	t.seconds = Seconds{}
 	defer func() { t.seconds = before }()
 	theta := t.theta
@@ -460,5 +460,6 @@ func (t *Trainer) Evaluate(ctx context.Context, part string) (all loss.Metrics, 
 		defer release([]*tensors.Tensor{theta})
 	}
 	all, each, err = t.evaluate(ctx, theta, part)
+	t.seconds.account(began, Seconds{})
 	return all, each, t.seconds, err
 }

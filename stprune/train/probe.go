@@ -18,6 +18,7 @@ type Scoring struct {
 	Epochs  int                  // 0: the model is measured as it begins
 	Repeats int                  // scoring models over which errors and norms are averaged; 0 is 1
 	Begin   map[string][]float32 // parameters by name to begin with, see [Trainer.Load]; nil: initialised
+	Step    func(Progress)       // after each step; may be nil
 }
 
 // Cost is what a scoring model took.
@@ -142,7 +143,7 @@ func (s Scoring) probe(ctx context.Context, be compute.Backend, c Config, needs 
 	if s.Epochs == 0 {
 		err = measure(0, c.Schedule.LR(c.Optim.LR, at))
 	} else {
-		err = t.Run(ctx, Events{Epoch: func(r EpochReport) error {
+		err = t.Run(ctx, Events{Step: s.Step, Epoch: func(r EpochReport) error {
 			at.Epoch, at.Step = r.Epoch-1, t.StepsDone()-r.Steps+r.Steps/2 // the middle stands for the epoch
 			return measure(r.Epoch, c.Schedule.LR(c.Optim.LR, at))
 		}})

@@ -122,16 +122,22 @@ type Seconds struct {
 	Selection  float64 `json:"selection"` // planning, choosing and keeping scores
 	Scoring    float64 `json:"scoring"`   // training a scoring model, and passing units forward that are not trained on
 	Evaluation float64 `json:"evaluation"`
+	Host       float64 `json:"host"` // all else by the clock: laying out batches, handing them to the device, progress
 }
 
 // Add sums the parts.
 func (s Seconds) Add(o Seconds) Seconds {
-	return Seconds{s.Compile + o.Compile, s.Steps + o.Steps, s.Selection + o.Selection, s.Scoring + o.Scoring, s.Evaluation + o.Evaluation}
+	return Seconds{s.Compile + o.Compile, s.Steps + o.Steps, s.Selection + o.Selection, s.Scoring + o.Scoring, s.Evaluation + o.Evaluation, s.Host + o.Host}
 }
 
 // Total is the sum of the parts.
 func (s Seconds) Total() float64 {
-	return s.Compile + s.Steps + s.Selection + s.Scoring + s.Evaluation
+	return s.Compile + s.Steps + s.Selection + s.Scoring + s.Evaluation + s.Host
+}
+
+// account makes Host what is left of the time since began, when the parts were as before.
+func (s *Seconds) account(began time.Time, before Seconds) {
+	s.Host += max(0, time.Since(began).Seconds()-(s.Total()-before.Total()))
 }
 
 // Progress is where training stands after a step.
@@ -420,6 +426,9 @@ func (t *Trainer) Forwards() int64 { return t.state.Forwards }
 // ScoringVisits is the number of windows × nodes that a scoring model was trained on, see [Trainer.Charge].
 func (t *Trainer) ScoringVisits() int64 { return t.state.Scoring }
 
+// Spent is what the epoch under way took so far in this process.
+func (t *Trainer) Spent() Seconds { return t.seconds }
+
 // StepsDone is the number of optimiser steps so far.
 func (t *Trainer) StepsDone() int { return t.state.Global }
 
@@ -516,7 +525,13 @@ func (t *Trainer) outOfPatience() bool {
 }
 
 func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochReport, error) {
-	start := time.Now()
+	start, before := time.Now(), t.seconds
+	began := start
+	defer func() { // of an interrupted epoch; a complete one has been reported
+		if t.selection != nil {
+			t.seconds.account(began, before)
+		}
+	}()
 	if t.selection == nil {
 		ahead := t.ahead
 		if t.ahead = nil; ahead == nil || ahead.epoch != t.state.Epoch {
@@ -628,6 +643,7 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	start = time.Now()
 	t.ahead = <-next
 	t.seconds.Selection += time.Since(start).Seconds()
+	t.seconds.account(began, before)
 	report.Seconds = t.seconds
 	t.seconds, t.selection, t.chosen = Seconds{}, nil, nil
 	t.state.Epoch++
