@@ -360,6 +360,29 @@ func TestReportGolden(t *testing.T) {
 	}
 }
 
+func TestHeading(t *testing.T) {
+	for _, c := range []struct{ settings, want string }{
+		{"", "Windows, fixed batch, warm-up of 1 epoch, full tail after 87.5 % of the epochs, as in the paper's protocol"},
+		{"prune.warm_up = 0", "Windows, fixed batch, no warm-up, full tail after 87.5 % of the epochs"},
+		{"prune.delta = 1", "Windows, fixed batch, warm-up of 1 epoch, no full tail"},
+		{"prune.warm_up = 0\nprune.delta = 1\ntrain.unit = 'pair'", "(window, node) pairs, fixed batch, no warm-up, no full tail"},
+		{"train.unit = 'pair'", "(window, node) pairs, fixed batch, warm-up of 1 epoch, full tail after 87.5 % of the epochs"},
+		{"batch_policy = ['keep-steps']\nprune.warm_up = 2", "Windows, batches that shrink with the retention, so that steps are kept, warm-up of 2 epochs, full tail after 87.5 % of the epochs"},
+		{"prune.pruned_batch = 4", "Windows, batches of 4 in pruned epochs, warm-up of 1 epoch, full tail after 87.5 % of the epochs"},
+		{"methods = ['random', { name = 'st-prune', train.unit = 'pair' }]", "Fixed batch, warm-up of 1 epoch, full tail after 87.5 % of the epochs"},
+		{"methods = ['random', { name = 'st-prune', prune.warm_up = 0 }]", "Windows, fixed batch, full tail after 87.5 % of the epochs"},
+	} {
+		text := c.settings + "\ndata.name = 'waves'"
+		if !strings.Contains(text, "methods") {
+			text = "methods = ['random']\n" + text
+		}
+		spec := parse(t, text)
+		if got := heading(spec, spec.BatchPolicy[0]); got != c.want {
+			t.Errorf("%q: %q, want %q", c.settings, got, c.want)
+		}
+	}
+}
+
 // Tests of what the comparison is about must not be charged with the other methods, nor they with it.
 func TestPrimary(t *testing.T) {
 	settings := []string{"seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6]", `"st-prune"]`, `"st-prune", "ucb"]`}

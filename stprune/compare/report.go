@@ -12,6 +12,7 @@ import (
 	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/run"
 	"github.com/stprune/workbench/stprune/stats"
+	"github.com/stprune/workbench/stprune/train"
 )
 
 // Report is what a comparison has found so far.
@@ -32,6 +33,7 @@ type Report struct {
 // Group is all that is compared with each other: one batch policy, one retention.
 type Group struct {
 	BatchPolicy string    `json:"batch_policy"`
+	Heading     string    `json:"heading"` // unit, batches, warm-up and tail in words, as far as methods share them
 	Rho         float64   `json:"rho"`
 	Cells       []Cell    `json:"cells"`   // controls first
 	Pruners     []*Versus `json:"pruners"` // each against all others; p is adjusted over one pruner's comparisons
@@ -168,7 +170,7 @@ func (s *session) report() (*Report, error) {
 	listed := map[string]bool{}
 	for _, g := range s.groups {
 		policy := s.spec.policy(g.policy)
-		out := Group{BatchPolicy: policy, Rho: g.rho, Pruners: []*Versus{}}
+		out := Group{BatchPolicy: policy, Heading: heading(s.spec, g.policy), Rho: g.rho, Pruners: []*Versus{}}
 		for _, r := range g.rows {
 			out.Cells = append(out.Cells, s.cell(r))
 			if len(r.ids) == 0 {
@@ -216,6 +218,48 @@ func setting(s Spec) string {
 		schedule, b.Train.Epochs, b.Train.Batch)
 }
 
+// heading is what the runs under a batch policy have in common, in words.
+func heading(s Spec, policy string) string {
+	b := s.Base
+	unit, warmUp, tail := true, true, true // whether the base's is every method's
+	for _, m := range s.Methods {
+		if _, no := notApplicable(m.Name); !no {
+			own := s.pruned(m, policy, s.Rho[0], 0)
+			unit = unit && own.Train.Unit == b.Train.Unit
+			warmUp = warmUp && own.Prune.WarmUp == b.Prune.WarmUp
+			tail = tail && own.Prune.Delta == b.Prune.Delta
+		}
+	}
+	parts := []string{"fixed batch"}
+	switch {
+	case b.Prune.PrunedBatch > 0:
+		parts[0] = fmt.Sprintf("batches of %d in pruned epochs", b.Prune.PrunedBatch)
+	case policy == "keep-steps":
+		parts[0] = "batches that shrink with the retention, so that steps are kept"
+	}
+	fixed := parts[0] == "fixed batch"
+	if unit {
+		parts = slices.Insert(parts, 0, map[string]string{train.Window: "windows", train.Pair: "(window, node) pairs", train.Block: "blocks of nodes"}[b.Train.Unit])
+	}
+	switch {
+	case warmUp && b.Prune.WarmUp == 0:
+		parts = append(parts, "no warm-up")
+	case warmUp:
+		parts = append(parts, "warm-up of "+counted(b.Prune.WarmUp, "epoch"))
+	}
+	switch {
+	case tail && b.Prune.Delta == 1:
+		parts = append(parts, "no full tail")
+	case tail:
+		parts = append(parts, fmt.Sprintf("full tail after %s of the epochs", percent(b.Prune.Delta)))
+	}
+	if fixed && unit && b.Train.Unit == train.Window && warmUp && b.Prune.WarmUp >= 1 && tail && b.Prune.Delta < 1 {
+		parts = append(parts, "as in the paper's protocol")
+	}
+	text := strings.Join(parts, ", ")
+	return strings.ToUpper(text[:1]) + text[1:] // a bracket stays one
+}
+
 // notes are what must be known beside the numbers.
 func (s *session) notes() []string {
 	notes := []string{}
@@ -241,11 +285,19 @@ func (s *session) notes() []string {
 			if r.timed != nil && len(r.specs) > 0 {
 				budget, epoch := s.seconds(r.timed)
 				notes = append(notes, fmt.Sprintf("Equal seconds, %s, retention %s: the pruned runs took %.1f s without compiling (median over methods), "+
-					"an epoch of full data with batch %d takes %.2f s; %d epochs fit.", s.spec.policy(g.policy), percent(g.rho), budget, r.planned.batch, epoch, r.planned.epochs))
+					"an epoch of full data with batch %d takes %.2f s; the control has %s.", s.spec.policy(g.policy), percent(g.rho), budget, r.planned.batch, epoch, counted(r.planned.epochs, "epoch")))
 			}
 		}
 	}
 	return notes
+}
+
+// counted is "1 epoch" or "2 epochs".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // reconstruction is said wherever ST-Prune appears.

@@ -36,9 +36,9 @@ func (r *Report) Markdown() string {
 	table(r.VerdictTable())
 	heading := ""
 	for _, g := range r.Groups {
-		if h := policyTitle(g.BatchPolicy); h != heading {
-			heading = h
-			say("## %s", h)
+		if g.Heading != heading {
+			heading = g.Heading
+			say("## %s", heading)
 		}
 		say("### Retention %s", percent(g.Rho))
 		table(g.ErrorTable())
@@ -59,7 +59,7 @@ func (r *Report) Markdown() string {
 	for _, g := range r.Groups {
 		for _, role := range []Role{EqualVisits, EqualSeconds} {
 			if t := g.AgainstTable(role); len(t.Rows) > 0 {
-				say("%s, retention %s, %s:", policyTitle(g.BatchPolicy), percent(g.Rho), role.InWords())
+				say("Retention %s, %s, %s:", percent(g.Rho), g.BatchPolicy, role.InWords())
 				table(t)
 			}
 		}
@@ -127,16 +127,6 @@ var roleNames = map[Role]string{
 
 // InWords says what a control is.
 func (r Role) InWords() string { return roleNames[r] }
-
-func policyTitle(policy string) string {
-	switch policy {
-	case "fixed":
-		return "Fixed batch, as in the paper's protocol"
-	case "keep-steps":
-		return "Steps kept, batches shrink with the retention"
-	}
-	return "Pruned epochs with " + policy
-}
 
 func (r *Report) reconstructed() bool {
 	for _, g := range r.Groups {
