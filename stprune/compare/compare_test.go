@@ -383,6 +383,30 @@ func TestHeading(t *testing.T) {
 	}
 }
 
+// Retention that min_units raises is said once, whatever the number of methods and batch policies.
+func TestRaisedRetentionIsNoted(t *testing.T) {
+	for _, c := range []struct {
+		settings string
+		want     []string
+	}{
+		{"rho = [0.3, 0.1, 0.01]", []string{"Retention 10 % would be fewer units than min_units, by default one batch: pruned epochs keep 16 of 85 windows, 18.8 %.",
+			"Retention 1 % would be fewer units than min_units, by default one batch: pruned epochs keep 16 of 85 windows, 18.8 %."}},
+		{"rho = [0.1]\nprune.min_units = 1", nil},
+		{"rho = [0.1]\nbatch_policy = ['keep-steps', 'fixed']", []string{"Retention 10 % would be fewer units than min_units, by default one batch: pruned epochs keep 16 of 85 windows, 18.8 %."}},
+		{"rho = [0.1]\nbatch_policy = ['keep-steps']", nil}, // 2 units a batch
+		{"rho = [0.1]\nprune.min_units = 200", []string{"Retention 10 % would be fewer units than min_units, by default one batch: pruned epochs keep 85 of 85 windows, 100 %."}},
+	} {
+		s, err := open(t.Context(), with(t, "rho = [0.3]", c.settings, `"st-prune"]`, `"st-prune", "hard-random"]`), options(t.TempDir()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.DeleteFunc(s.notes(), func(note string) bool { return !strings.Contains(note, "min_units") }); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.settings, got, c.want)
+		}
+		s.close()
+	}
+}
+
 // Tests of what the comparison is about must not be charged with the other methods, nor they with it.
 func TestPrimary(t *testing.T) {
 	settings := []string{"seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6]", `"st-prune"]`, `"st-prune", "ucb"]`}

@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/method"
 	"github.com/stprune/workbench/stprune/run"
 	"github.com/stprune/workbench/stprune/sweep"
@@ -52,9 +53,10 @@ type row struct {
 // plan is what a run will take.
 type plan struct {
 	epochs int
-	batch  int   // of pruned epochs
-	steps  int   // optimiser steps
-	visits int64 // windows × nodes
+	batch  int    // of pruned epochs
+	steps  int    // optimiser steps
+	visits int64  // windows × nodes
+	raised string // what pruned epochs keep, where min_units makes that more than the retention
 }
 
 // timed is what the epochs of an equal-seconds control follow from.
@@ -222,7 +224,7 @@ func (s *session) seed(r *row, spec run.Spec) error {
 	}
 	r.planned = plan{
 		epochs: spec.Train.Epochs, batch: schedule.PrunedBatch(spec.Train.Batch), steps: schedule.TotalSteps(spec.Train.Batch),
-		visits: s.planner.Planned(schedule),
+		visits: s.planner.Planned(schedule), raised: raised(schedule, spec.Train.Unit),
 	}
 	for _, seed := range s.spec.Seeds {
 		spec.Train.Seed = seed
@@ -230,6 +232,21 @@ func (s *session) seed(r *row, spec run.Spec) error {
 		r.specs, r.ids = append(r.specs, spec), append(r.ids, s.planner.ID(spec))
 	}
 	return nil
+}
+
+// raised is what pruned epochs keep, in words, where that is more than the retention; else empty.
+func raised(s stprune.Schedule, unit string) string {
+	for epoch := range s.Epochs() {
+		rho, kept, of := s.Rho(epoch), s.Keep(epoch), s.Units()
+		if rho == 1 {
+			continue
+		}
+		if kept <= int(math.Round(rho*float64(of))) {
+			return ""
+		}
+		return fmt.Sprintf("%d of %d %ss, %.3g %%", kept, of, unit, 100*float64(kept)/float64(of))
+	}
+	return ""
 }
 
 // addTimed lets a row's seconds count for the equal-seconds control. Methods whose control has equal settings share it.

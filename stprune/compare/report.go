@@ -271,6 +271,19 @@ func (s *session) notes() []string {
 			notes = append(notes, fmt.Sprintf("%s does not keep an exact number of units; its controls match what its schedule plans.", m.Label))
 		}
 	}
+	for _, rho := range s.spec.Rho {
+		var kept []string
+		for _, g := range s.groups {
+			for _, r := range g.rows {
+				if g.rho == rho && r.pruner && r.planned.raised != "" && !slices.Contains(kept, r.planned.raised) {
+					kept = append(kept, r.planned.raised)
+				}
+			}
+		}
+		if len(kept) > 0 {
+			notes = append(notes, fmt.Sprintf("Retention %s would be fewer units than min_units, by default one batch: pruned epochs keep %s.", percent(rho), strings.Join(kept, "; ")))
+		}
+	}
 	machines := map[string]bool{}
 	for _, r := range s.stored {
 		if r.result != nil {
