@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -404,6 +405,64 @@ func TestRaisedRetentionIsNoted(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.settings, got, c.want)
 		}
 		s.close()
+	}
+}
+
+// A control that has many more steps, visits or seconds than the method proves nothing at equal cost.
+func TestUnequalControls(t *testing.T) {
+	base := []string{"seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6]\nprimary = ['st-prune']\nprune.warm_up = 0\nprune.delta = 1\nprune.min_units = 1", `"random", `, ""}
+	for _, c := range []struct {
+		rho  string
+		want map[Role]string
+	}{
+		// 4 epochs of 9 of 85 windows are 0.42 epochs, and 4 steps; the controls have 1 epoch of 6 steps.
+		{"rho = [0.1]", map[Role]string{Full: "worse", Random: "better", EqualSteps: "1.50× the steps", EqualVisits: "2.4× the visits", EqualSeconds: "2.4× the seconds"}},
+		// 4 epochs of 43 are 2.02 epochs, and 12 steps; the controls have 2 epochs of 6 steps.
+		{"rho = [0.5]", map[Role]string{Full: "worse", Random: "better", EqualSteps: "better", EqualVisits: "better", EqualSeconds: "better"}},
+	} {
+		report, err := made(t, with(t, append(base, "rho = [0.3]", c.rho)...), map[string]float64{"full data": 1.5, "random": 1.6, "st-prune": 1.55}).report()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[Role]string{}
+		g := report.Groups[0]
+		cell := g.Cells[slices.IndexFunc(g.Cells, func(c Cell) bool { return c.Label == "st-prune" })]
+		for _, a := range cell.Against {
+			got[a.Role] = a.Finding()
+			rows := g.AgainstTable(a.Role).Rows
+			if last := rows[len(rows)-1]; last[0] != cell.name() || last[len(last)-1] != got[a.Role] {
+				t.Errorf("%s: the table against %s ends with %v", c.rho, a.Role, last)
+			}
+		}
+		verdicts := report.VerdictTable().Rows
+		for i, role := range []Role{Full, Random, EqualSteps, EqualVisits, EqualSeconds} {
+			if cell := verdicts[len(verdicts)-1][4+i]; !strings.HasPrefix(cell, c.want[role]+", ") {
+				t.Errorf("%s: the verdict on %s is %q", c.rho, role, cell)
+			}
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.rho, got, c.want)
+		}
+		if unequal := strings.Contains(report.CellsCSV(), ",unequal"); unequal != (c.rho == "rho = [0.1]") {
+			t.Errorf("%s: in the CSV there is something unequal: %v", c.rho, unequal)
+		}
+	}
+}
+
+// The seconds to match are those of what the comparison is about.
+func TestEqualSecondsOfPrimary(t *testing.T) {
+	for settings, want := range map[string]string{
+		"":                            "full data, 3 × batch 16", // 0.67 s of random and st-prune, 0.31 of hard-random, 0.26 an epoch
+		"\nprimary = ['hard-random']": "full data, 1 × batch 16",
+	} {
+		s := made(t, with(t, "rho = [0.3]", "rho = [0.3]"+settings, `"random", `, `"hard-random", `), nil)
+		i := slices.IndexFunc(s.groups[0].rows, func(r *row) bool { return r.timed != nil })
+		if got := s.groups[0].rows[i].label; got != want {
+			t.Errorf("%q: the control is %s, want %s", settings, got, want)
+		}
+		if said := strings.Contains(strings.Join(s.notes(), " "), "median over the primary methods"); said != (settings != "") {
+			t.Errorf("%q: notes %q", settings, s.notes())
+		}
 	}
 }
 

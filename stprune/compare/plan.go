@@ -296,11 +296,18 @@ func (s *session) settle() error {
 	return nil
 }
 
-// seconds are the median over pruned rows of a run's mean seconds, and the median over control runs of an epoch's, both without
-// compiling; 0 without results.
+// primary tells whether the comparison is about a row.
+func (s *session) primary(r *row) bool { return slices.Contains(s.spec.Primary, r.label) }
+
+// seconds are the median over pruned rows, the primary ones where there are any, of a run's mean seconds, and the median over control
+// runs of an epoch's, both without compiling; 0 without results.
 func (s *session) seconds(t *timed) (budget, epoch float64) {
 	var budgets, epochs []float64
+	about := slices.ContainsFunc(t.pruned, s.primary)
 	for _, r := range t.pruned {
+		if about && !s.primary(r) {
+			continue
+		}
 		var each []float64
 		for _, result := range s.finished(r) {
 			each = append(each, result.Seconds.Total-result.Seconds.Compile)

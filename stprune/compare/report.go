@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -110,9 +111,43 @@ var costColumns = []string{
 
 // Against compares a cell with one of its controls.
 type Against struct {
-	Role  Role   `json:"role"`
-	Label string `json:"label"` // of the control
+	Role  Role    `json:"role"`
+	Label string  `json:"label"`           // of the control
+	Ratio float64 `json:"ratio,omitempty"` // of the control's steps, visits or seconds to the method's, where it is to have as many
 	stats.Paired
+}
+
+// Unequal stands in place of a verdict on a control that is to have as many steps, visits or seconds as the method, and has over
+// 10 % more or fewer.
+const Unequal stats.Verdict = "unequal"
+
+// equal is the share by which a control may miss what it is to have.
+const equal = 0.1
+
+// cost is what an equal control is to have as much of, and how much of it a cell took.
+func (r Role) cost(c Cell) (what string, took float64) {
+	switch r {
+	case EqualSteps:
+		return "steps", c.OptimiserSteps
+	case EqualVisits:
+		return "visits", c.FullEpochs
+	case EqualSeconds:
+		return "seconds", c.Seconds.Total - c.Seconds.Compile
+	}
+	return "", 0
+}
+
+// Finding is the verdict in words, such as "better", or "5.0× the visits" where the control is [Unequal].
+func (a *Against) Finding() string {
+	if a.Verdict != Unequal {
+		return string(a.Verdict)
+	}
+	what, _ := a.Role.cost(Cell{})
+	digits := 2
+	if a.Ratio >= 2 {
+		digits = 1
+	}
+	return fmt.Sprintf("%.*f× the %s", digits, a.Ratio, what)
 }
 
 // Versus compares a pruner with another one.
@@ -296,9 +331,13 @@ func (s *session) notes() []string {
 	for _, g := range s.groups {
 		for _, r := range g.rows {
 			if r.timed != nil && len(r.specs) > 0 {
+				of := "methods"
+				if slices.ContainsFunc(r.timed.pruned, s.primary) {
+					of = "the primary methods"
+				}
 				budget, epoch := s.seconds(r.timed)
-				notes = append(notes, fmt.Sprintf("Equal seconds, %s, retention %s: the pruned runs took %.1f s without compiling (median over methods), "+
-					"an epoch of full data with batch %d takes %.2f s; the control has %s.", s.spec.policy(g.policy), percent(g.rho), budget, r.planned.batch, epoch, counted(r.planned.epochs, "epoch")))
+				notes = append(notes, fmt.Sprintf("Equal seconds, %s, retention %s: the pruned runs took %.1f s without compiling (median over %s), "+
+					"an epoch of full data with batch %d takes %.2f s; the control has %s.", s.spec.policy(g.policy), percent(g.rho), budget, of, r.planned.batch, epoch, counted(r.planned.epochs, "epoch")))
 			}
 		}
 	}
@@ -418,9 +457,13 @@ func (s *session) judge(g *group, out *Group) error {
 				return err
 			}
 			if p != nil {
-				a := &Against{role, control.label, *p}
+				a := &Against{Role: role, Label: control.label, Paired: *p}
+				if _, took := role.cost(out.Cells[i]); took > 0 {
+					_, has := role.cost(out.Cells[slices.Index(g.rows, control)])
+					a.Ratio = has / took
+				}
 				family := &others
-				if slices.Contains(s.spec.Primary, r.label) {
+				if s.primary(r) {
 					family = &primary
 				}
 				*family = append(*family, &a.Paired)
@@ -429,6 +472,13 @@ func (s *session) judge(g *group, out *Group) error {
 		}
 		stats.Judge(primary, s.spec.Floor)
 		stats.Judge(others, s.spec.Floor)
+		for _, c := range out.Cells {
+			for _, a := range c.Against {
+				if a.Role == role && a.Ratio > 0 && math.Abs(a.Ratio-1) > equal {
+					a.Verdict = Unequal
+				}
+			}
+		}
 	}
 	for _, r := range g.rows {
 		var family []*stats.Paired

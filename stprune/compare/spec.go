@@ -14,10 +14,13 @@
 //   - equal-visits: all data in as many epochs as make the pruned run's visits, in batches of the size that the pruned epochs
 //     have, so that batch and schedule are tuned alike: the control that counts;
 //   - equal-seconds: the same in as many epochs as fit the seconds that the pruned runs took (the median over the methods at one
-//     retention, without compiling). It follows from their results, and is trained after them.
+//     retention, over the primary ones where there are any, without compiling). It follows from their results, and is trained after
+//     them.
 //
 // Apart from the controls' epochs and batch a method's controls have its own settings. Steps and visits are those that its
-// schedule plans; epochs are whole numbers, so that a control is the nearest there is. The report says what each run took.
+// schedule plans; epochs are whole numbers, at least 1, so that a control is the nearest there is. Where an equal control's steps,
+// visits or seconds, as measured, are over 10 % more or fewer than the method's, the verdict is [Unequal], and reports say how many
+// times the method's they are.
 package compare
 
 import (

@@ -55,7 +55,8 @@ func (r *Report) Markdown() string {
 	}
 	say("## Against full data tuned alike")
 	say("Full data in fewer epochs, in batches of the size that the pruned epochs have, on the same learning-rate schedule over its own steps. " +
-		"Equal seconds: as many epochs as fit the median seconds of the pruned runs at that retention, without compiling; trained after them.")
+		"Equal seconds: as many epochs as fit the median seconds of the pruned runs at that retention, those of the primary methods where there are any, without compiling; " +
+		"trained after them.")
 	for _, g := range r.Groups {
 		for _, role := range []Role{EqualVisits, EqualSeconds} {
 			if t := g.AgainstTable(role); len(t.Rows) > 0 {
@@ -99,6 +100,10 @@ func (r *Report) Intro() []string {
 	if r.reconstructed() {
 		all = append(all, fmt.Sprintf("† ST-Prune is %s (arXiv 2602.19113): its equations are not available to us, and these are not the paper's numbers.", reconstruction))
 	}
+	if r.has(func(a *Against) bool { return a.Ratio > 0 }) {
+		all = append(all, fmt.Sprintf("Controls with equal steps, visits or seconds have whole epochs, at least one. Where one took over %s more or less than the method, "+
+			"the verdict is replaced by how much, such as \"5.0× the visits\": such a difference says nothing of equal costs.", percent(equal)))
+	}
 	return append(all, r.Notes...)
 }
 
@@ -139,6 +144,18 @@ func (r *Report) reconstructed() bool {
 	return false
 }
 
+// has tells whether any comparison with a control is such.
+func (r *Report) has(such func(*Against) bool) bool {
+	for _, g := range r.Groups {
+		for _, c := range g.Cells {
+			if slices.ContainsFunc(c.Against, such) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // VerdictTable has a row for each pruner: what is proven of it, and the mean relative difference.
 func (r *Report) VerdictTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"method", "batches", "retention", "other pruners", "full data", "random", "equal steps", "equal visits", "equal seconds"}}
@@ -164,7 +181,7 @@ func (r *Report) VerdictTable() *figures.Table {
 				verdict := ""
 				for _, a := range c.Against {
 					if a.Role == role {
-						verdict = fmt.Sprintf("%s, %+.2f %%", a.Verdict, 100*a.Relative)
+						verdict = fmt.Sprintf("%s, %+.2f %%", a.Finding(), 100*a.Relative)
 					}
 				}
 				row = append(row, verdict)
@@ -307,7 +324,7 @@ func (g Group) AgainstTable(role Role) *figures.Table {
 				interval = fmt.Sprintf("%+.*f to %+.*f", d, a.Interval.Low, d, a.Interval.High)
 			}
 			t.Rows = append(t.Rows, []string{c.name(), oneLine(a.Label), fmt.Sprint(a.Pairs), fmt.Sprintf("%+.*f", d, a.Difference),
-				fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.P), fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
+				fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.P), fmt.Sprintf("%.3g", a.Holm), a.Finding()})
 			t.Runs = append(t.Runs, c.Runs)
 		}
 	}
@@ -343,7 +360,7 @@ func (r *Report) CellsCSV() string {
 	columns := slices.Concat([]string{"batch_policy", "rho", "label", "method", "roles", "note", "runs", "seeds_finished",
 		"mae", "mae_sd", "rmse", "rmse_sd", "mape", "mape_sd", "mae_iqm", "mae_3", "mae_6", "mae_12"}, costColumns)
 	for _, role := range controls {
-		for _, name := range []string{"difference", "relative", "low", "high", "p", "holm", "improvement", "verdict"} {
+		for _, name := range []string{"difference", "relative", "low", "high", "p", "holm", "improvement", "ratio", "verdict"} {
 			columns = append(columns, strings.ReplaceAll(string(role), "-", "_")+"_"+name)
 		}
 	}
@@ -362,14 +379,14 @@ func (r *Report) CellsCSV() string {
 			}
 			row = append(row, cells(len(c.Runs) > 0, numbers)...)
 			for _, role := range controls {
-				part := make([]string, 8)
+				part := make([]string, 9)
 				for _, a := range c.Against {
 					if a.Role == role {
 						interval := []string{"", ""}
 						if a.Interval != nil {
 							interval = cells(true, []float64{a.Interval.Low, a.Interval.High})
 						}
-						part = slices.Concat(cells(true, []float64{a.Difference, a.Relative}), interval, cells(true, []float64{a.P, a.Holm, a.Improvement}), []string{string(a.Verdict)})
+						part = slices.Concat(cells(true, []float64{a.Difference, a.Relative}), interval, cells(true, []float64{a.P, a.Holm, a.Improvement}), cells(a.Ratio > 0, []float64{a.Ratio}), []string{string(a.Verdict)})
 					}
 				}
 				row = append(row, part...)

@@ -170,7 +170,7 @@ func (b *builder) verdicts(main *row) {
 					name = strings.ReplaceAll(string(a.Role), "-", " ") + ": " + strings.TrimPrefix(name, "full data, ")
 				}
 				t.Rows = append(t.Rows, []string{name, percent(g.cells.Rho), g.policy, errors.Rows[i][mae], errors.Rows[at][mae],
-					fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.Holm), string(a.Verdict)})
+					fmt.Sprintf("%+.2f %%", 100*a.Relative), interval, fmt.Sprintf("%.3g", a.Holm), a.Finding()})
 				t.Runs = append(t.Runs, append(slices.Clone(control.Runs), c.Runs...))
 			}
 		}
