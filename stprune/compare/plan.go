@@ -170,6 +170,13 @@ func all(spec run.Spec) run.Spec {
 	return spec
 }
 
+// like is the base with the spec's optimiser, model and schedule.
+func (s *session) like(spec run.Spec) run.Spec {
+	base := s.spec.Base
+	base.Optim, base.Model, base.Schedule = spec.Optim, spec.Model, spec.Schedule
+	return base
+}
+
 // uniform is the spec with random units in place of its method's, on the same schedule.
 func (s *session) uniform(spec run.Spec) run.Spec {
 	p := &spec.Prune

@@ -56,7 +56,8 @@ type Cell struct {
 	Horizon []Horizon `json:"horizon"`
 	Cost
 
-	Against []*Against `json:"against"` // its controls, when it is under comparison; p is adjusted over all that have that control
+	Against []*Against `json:"against"`          // its controls, when it is under comparison; p is adjusted over all that have that control
+	Others  *stats.All `json:"others,omitempty"` // all other methods at once, when it is primary
 }
 
 // Horizon is the error so many steps ahead.
@@ -443,7 +444,8 @@ func (r *Outcome) fill(from stored) {
 	}
 }
 
-// judge compares each pruner of a group with its controls and with the others.
+// judge compares each pruner of a group with its controls and with the others, a primary one also with all others at once: those of
+// another name that are trained alike.
 func (s *session) judge(g *group, out *Group) error {
 	for _, role := range controls {
 		var primary, others []*stats.Paired
@@ -480,8 +482,9 @@ func (s *session) judge(g *group, out *Group) error {
 			}
 		}
 	}
-	for _, r := range g.rows {
+	for i, r := range g.rows {
 		var family []*stats.Paired
+		var rivals []stats.Paired
 		for _, other := range g.rows {
 			if r == other || !r.pruner || !other.pruner {
 				continue
@@ -494,11 +497,23 @@ func (s *session) judge(g *group, out *Group) error {
 				v := &Versus{r.label, other.label, *p}
 				family = append(family, &v.Paired)
 				out.Pruners = append(out.Pruners, v)
+				if other.method != r.method && s.alike(r, other) {
+					rivals = append(rivals, *p)
+				}
 			}
 		}
 		stats.Judge(family, s.spec.Floor)
+		if s.primary(r) {
+			all := stats.JudgeAll(rivals, s.spec.Floor)
+			out.Cells[i].Others = &all
+		}
 	}
 	return nil
+}
+
+// alike tells whether two rows have the same optimiser, model and schedule.
+func (s *session) alike(a, b *row) bool {
+	return s.planner.ID(s.like(a.specs[0])) == s.planner.ID(s.like(b.specs[0]))
 }
 
 // paired compares the test errors of two rows under the seeds that both have; nil when there are none.

@@ -21,6 +21,18 @@
 // schedule plans; epochs are whole numbers, at least 1, so that a control is the nearest there is. Where an equal control's steps,
 // visits or seconds, as measured, are over 10 % more or fewer than the method's, the verdict is [Unequal], and reports say how many
 // times the method's they are.
+//
+// # Statistics
+//
+// Errors are paired by seed. Differences have the BCa bootstrap interval of their mean and the exact sign-flip test's p, adjusted by
+// Holm over all methods that are compared with one control, and over all that one method is compared with. That asks for many seeds:
+// 6 can't go below p = 0.031, adjusted over 13 comparisons not below 0.41, and it takes 10 to reach 0.05 (see [stats.Seeds]).
+//
+// [Spec].Primary names what a comparison is about. Against a control primary methods are a family of their own. Against the other
+// methods each is asked one question, whether it is better than all of them: an intersection-union test (Berger, "Multiparameter
+// Hypothesis Testing and Acceptance Sampling", Technometrics 1982), see [stats.JudgeAll]. It needs no adjustment, since it claims
+// nothing unless every single test does. Left out are the method's own ablations, which have its name and another label, and methods
+// with another optimiser, model or schedule. Several primary methods, and several ratios, are as many questions, not adjusted.
 package compare
 
 import (

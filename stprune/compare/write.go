@@ -44,7 +44,7 @@ func (r *Report) Markdown() string {
 		table(g.ErrorTable())
 		table(g.CostTable())
 		table(g.SecondsTable())
-		say("Each pruner against all others (p adjusted over a row):")
+		say("Each pruner against each other one (p adjusted over a row):")
 		table(g.PrunerTable())
 		for _, role := range []Role{Full, Random, EqualSteps} {
 			if t := g.AgainstTable(role); len(t.Rows) > 0 {
@@ -100,9 +100,15 @@ func (r *Report) Intro() []string {
 	if r.reconstructed() {
 		all = append(all, fmt.Sprintf("† ST-Prune is %s (arXiv 2602.19113): its equations are not available to us, and these are not the paper's numbers.", reconstruction))
 	}
-	if r.has(func(a *Against) bool { return a.Ratio > 0 }) {
+	if r.has(func(c Cell) bool { return slices.ContainsFunc(c.Against, func(a *Against) bool { return a.Ratio > 0 }) }) {
 		all = append(all, fmt.Sprintf("Controls with equal steps, visits or seconds have whole epochs, at least one. Where one took over %s more or less than the method, "+
-			"the verdict is replaced by how much, such as \"5.0× the visits\": such a difference says nothing of equal costs.", percent(equal)))
+			"how much stands in place of the verdict, such as \"5.0× the visits\": the difference beside it is not one at equal cost.", percent(equal)))
+	}
+	all = append(all, r.smallest())
+	if r.has(func(c Cell) bool { return c.Others != nil && c.Others.Of > 1 }) {
+		all = append(all, fmt.Sprintf("Whether a primary method (%s) is better than all other methods is one test: its p is the largest of those against each of them, "+
+			"and needs no adjustment (intersection-union, Berger 1982). Ablations of its own, and methods with another optimiser, model or schedule, are left out. "+
+			"Counts short of all are of tests each by itself and prove nothing together.", oneLine(strings.Join(r.Primary, "; "))))
 	}
 	return append(all, r.Notes...)
 }
@@ -110,7 +116,7 @@ func (r *Report) Intro() []string {
 // Reading says how differences are measured, what each verdict means, and what the columns of costs are.
 func (r *Report) Reading() (before, terms []string, after string) {
 	before = []string{fmt.Sprintf("Differences are of test MAE, paired by seed, with the %g %% BCa bootstrap interval of their mean (%d resamples) and the two-sided p of "+
-		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table. With %d seeds p cannot fall below %.2g.", 100*stats.Level, stats.Resamples, len(r.Seeds), r.SmallestP)}
+		"the sign-flip test (exact up to 20 seeds), adjusted by Holm over the methods of a table.", 100*stats.Level, stats.Resamples)}
 	if len(r.Primary) > 0 {
 		before = append(before, fmt.Sprintf("Tests of %s against controls are adjusted apart from those of the other methods: the comparison names what it is about.",
 			oneLine(strings.Join(r.Primary, ", "))))
@@ -144,19 +150,57 @@ func (r *Report) reconstructed() bool {
 	return false
 }
 
-// has tells whether any comparison with a control is such.
-func (r *Report) has(such func(*Against) bool) bool {
+// smallest says what so many seeds can prove.
+func (r *Report) smallest() string {
+	family := 0 // the largest number of tests that are adjusted together
 	for _, g := range r.Groups {
+		tests := map[string]int{}
+		for _, v := range g.Pruners {
+			tests["against others: "+v.Label]++
+		}
 		for _, c := range g.Cells {
-			if slices.ContainsFunc(c.Against, such) {
-				return true
+			for _, a := range c.Against {
+				tests[fmt.Sprint("against control: ", a.Role, slices.Contains(r.Primary, c.Label))]++
 			}
 		}
+		for _, n := range tests {
+			family = max(family, n)
+		}
 	}
-	return false
+	text := fmt.Sprintf("With %s p cannot fall below %.2g", counted(len(r.Seeds), "seed"), r.SmallestP)
+	if family > 1 {
+		text += fmt.Sprintf(", and adjusted by Holm over %d tests not below %.2g", family, min(1, float64(family)*r.SmallestP))
+	}
+	if need := stats.Seeds(max(1, family)); need > len(r.Seeds) {
+		text += fmt.Sprintf("; it takes %d seeds to reach %g", need, r.Alpha)
+	}
+	return text + "."
 }
 
-// VerdictTable has a row for each pruner: what is proven of it, and the mean relative difference.
+// has tells whether any cell is such.
+func (r *Report) has(such func(Cell) bool) bool {
+	return slices.ContainsFunc(r.Groups, func(g Group) bool { return slices.ContainsFunc(g.Cells, such) })
+}
+
+// ahead says which of the other methods a primary one is better than.
+func ahead(a stats.All) string {
+	switch {
+	case a.Of == 0:
+		return ""
+	case a.Verdict == stats.NotEnoughSeeds:
+		return string(a.Verdict)
+	case a.Verdict == stats.Better && a.Of == 1:
+		return fmt.Sprintf("better than the other, p = %.2g", a.P)
+	case a.Verdict == stats.Better:
+		return fmt.Sprintf("better than all %d others, p = %.2g", a.Of, a.P)
+	case a.Worse > 0:
+		return fmt.Sprintf("better than %d, worse than %d of %d", a.Better, a.Worse, a.Of)
+	}
+	return fmt.Sprintf("better than %d of %d", a.Better, a.Of)
+}
+
+// VerdictTable has a row for each pruner: what is proven of it, of primary ones also against all others at once, and the mean relative
+// difference.
 func (r *Report) VerdictTable() *figures.Table {
 	t := &figures.Table{Columns: []string{"method", "batches", "retention", "other pruners", "full data", "random", "equal steps", "equal visits", "equal seconds"}}
 	for _, g := range r.Groups {
@@ -176,7 +220,11 @@ func (r *Report) VerdictTable() *figures.Table {
 			if of == 0 && len(c.Against) == 0 {
 				continue
 			}
-			row := []string{c.name(), g.BatchPolicy, percent(g.Rho), fmt.Sprintf("better than %d, worse than %d of %d", better, worse, of)}
+			others := fmt.Sprintf("better than %d, worse than %d of %d", better, worse, of)
+			if c.Others != nil {
+				others = ahead(*c.Others)
+			}
+			row := []string{c.name(), g.BatchPolicy, percent(g.Rho), others}
 			for _, role := range []Role{Full, Random, EqualSteps, EqualVisits, EqualSeconds} {
 				verdict := ""
 				for _, a := range c.Against {

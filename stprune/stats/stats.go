@@ -4,6 +4,9 @@
 // Runs under few seeds can't prove everything. With n pairs the sign-flip test never goes below [SmallestP], so that 5 seeds
 // never reach 0.05; and over samples this small the interval covers somewhat less than it says (see [BCa]). A [Verdict] of a
 // difference therefore asks for both.
+//
+// Several tests are either adjusted, so that none of a family is likely to be a false finding ([Holm]), which with few seeds leaves
+// nothing to find (see [Seeds]); or they are asked one question together: whether a method is better than all others ([JudgeAll]).
 package stats
 
 import (
@@ -151,6 +154,17 @@ func SmallestP(pairs int) float64 {
 		return 1.0 / (draws + 1)
 	}
 	return math.Pow(2, 1-float64(max(1, pairs)))
+}
+
+// Seeds is the smallest number of pairs with which p can reach [Alpha] adjusted over a family of so many tests: 6 for one, 10 for 13.
+// 0 when no number does.
+func Seeds(family int) int {
+	for pairs := 1; pairs <= exact; pairs++ {
+		if float64(family)*SmallestP(pairs) <= Alpha {
+			return pairs
+		}
+	}
+	return 0
 }
 
 // Holm adjusts the p of a family of tests (Holm 1979), in the order given: among those at most 0.05 there is a false finding with

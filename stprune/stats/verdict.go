@@ -89,3 +89,40 @@ func Judge(family []*Paired, floor float64) {
 		}
 	}
 }
+
+// All is what comparisons with several others prove together, see [JudgeAll].
+type All struct {
+	Of      int     `json:"of"`
+	Better  int     `json:"better"` // than so many of them, each tested by itself
+	Worse   int     `json:"worse"`
+	P       float64 `json:"p"` // that it is better than all; 1 where the mean difference from any is not below 0
+	Verdict Verdict `json:"verdict"`
+}
+
+// JudgeAll tests whether errors are smaller than those of every other one that they are compared with: an intersection-union test
+// (Berger, "Multiparameter Hypothesis Testing and Acceptance Sampling", Technometrics 1982). It claims something only where each
+// test by itself, at [Alpha], does, so that its p is the largest of theirs, and needs no adjustment however many there are; its
+// chance of a false claim is at most Alpha. Counts short of all are of unadjusted tests and prove nothing together. The verdict is
+// better, not enough seeds, or undecided.
+func JudgeAll(comparisons []Paired, floor float64) All {
+	a := All{Of: len(comparisons), Verdict: Undecided}
+	for _, c := range comparisons {
+		Judge([]*Paired{&c}, floor)
+		switch c.Verdict {
+		case Better:
+			a.Better++
+		case Worse:
+			a.Worse++
+		case NotEnoughSeeds:
+			a.Verdict = NotEnoughSeeds
+		}
+		if c.Difference >= 0 {
+			c.P = 1
+		}
+		a.P = max(a.P, c.P)
+	}
+	if a.Of > 0 && a.Better == a.Of {
+		a.Verdict = Better
+	}
+	return a
+}

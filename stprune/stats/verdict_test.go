@@ -83,6 +83,70 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+func TestJudgeAll(t *testing.T) {
+	type difference struct{ by, noise float64 }
+	clear, ahead, even, behind, tiny := difference{-0.1, 0.01}, difference{-0.1, 0.1}, difference{}, difference{0.1, 0.01}, difference{-0.005, 0.0001}
+	for _, c := range []struct {
+		name          string
+		pairs         int
+		others        []difference
+		better, worse int
+		p             float64 // -1: the largest of the others'
+		want          Verdict
+	}{
+		{"better than each, with six seeds and nine others", 6, []difference{clear, clear, clear, clear, clear, clear, clear, clear, clear}, 9, 0, 0.03125, Better},
+		{"one is not proven", 10, []difference{clear, ahead, clear}, 2, 0, -1, Undecided},
+		{"one is too small", 10, []difference{clear, tiny}, 1, 0, 1.0 / 512, Undecided},
+		{"one is even", 10, []difference{clear, even}, 1, 0, 1, Undecided},
+		{"worse than one", 10, []difference{clear, behind}, 1, 1, 1, Undecided},
+		{"five seeds", 5, []difference{clear, clear}, 0, 0, 0.0625, NotEnoughSeeds},
+		{"no others", 6, nil, 0, 0, 0, Undecided},
+	} {
+		var all []Paired
+		largest := 0.0
+		for _, o := range c.others {
+			a, b := shifted(o.by, o.noise)
+			all = append(all, *compared(t, a[:c.pairs], b[:c.pairs]))
+			largest = max(largest, all[len(all)-1].P)
+		}
+		if c.p < 0 {
+			c.p = largest
+		}
+		want := All{len(c.others), c.better, c.worse, c.p, c.want}
+		if got := JudgeAll(all, Floor); got != want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, want)
+		}
+	}
+}
+
+// A method that is as good as one of the others, and better than the rest, is called better than all in at most 5 % of the draws.
+func TestJudgeAllAgainstItself(t *testing.T) {
+	const rounds = 300
+	r := rand.New(rand.NewPCG(4, 1))
+	claimed := 0
+	for range rounds {
+		var mine, same, behind []float64
+		for range 8 {
+			mine, same = append(mine, 1.61+0.01*r.NormFloat64()), append(same, 1.61+0.01*r.NormFloat64())
+			behind = append(behind, 1.8+0.01*r.NormFloat64())
+		}
+		if JudgeAll([]Paired{*compared(t, mine, behind), *compared(t, mine, same)}, 0).Verdict == Better {
+			claimed++
+		}
+	}
+	if most := rounds*Alpha + 3*math.Sqrt(rounds*Alpha*(1-Alpha)); float64(claimed) > most {
+		t.Errorf("claimed in %d of %d draws, want at most %.0f", claimed, rounds, most)
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	for family, want := range map[int]int{1: 6, 2: 7, 9: 9, 13: 10, 1_000_000: 0} {
+		if got := Seeds(family); got != want {
+			t.Errorf("for %d tests %d seeds, want %d", family, got, want)
+		}
+	}
+}
+
 // A method against itself under other seeds is declared different in at most 5 % of the resamples: without any floor, and the
 // more so with it.
 func TestAgainstItself(t *testing.T) {
