@@ -175,12 +175,12 @@ func TestFailingRunIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Its own random control is itself.
-	if len(report.Missing) != 2 || !strings.Contains(noted, "wild, seed 1 fails") {
+	// Its own random control is itself, and its full data fails too.
+	if len(report.Missing) != 4 || !strings.Contains(noted, "wild, seed 1 fails") {
 		t.Fatalf("missing %+v; noted %q", report.Missing, noted)
 	}
 	for _, m := range report.Missing {
-		if m.Label != "wild" || m.ID == "" || !strings.Contains(m.Reason, "NaN") && !strings.Contains(m.Reason, "Inf") {
+		if strings.TrimPrefix(m.Label, "full data, as ") != "wild" || m.ID == "" || !strings.Contains(m.Reason, "NaN") && !strings.Contains(m.Reason, "Inf") {
 			t.Errorf("missing %+v", m)
 		}
 	}
@@ -191,7 +191,7 @@ func TestFailingRunIsReported(t *testing.T) {
 		t.Errorf("not listed in\n%s", text)
 	}
 	collected, err := Collect(t.Context(), spec, o)
-	if err != nil || len(collected.Missing) != 2 || !strings.Contains(collected.Missing[0].Reason, "diverged") {
+	if err != nil || len(collected.Missing) != 4 || !strings.Contains(collected.Missing[0].Reason, "diverged") {
 		t.Errorf("collected: missing %+v (%v)", collected.Missing, err)
 	}
 	// Asked for again, a diverged run isn't trained: it would diverge again.
@@ -199,10 +199,10 @@ func TestFailingRunIsReported(t *testing.T) {
 		t.Errorf("trained again: %s", title)
 		return run.Watcher{}
 	}
-	if again, err := Run(t.Context(), spec, o); err != nil || len(again.Missing) != 2 || !strings.Contains(again.Missing[0].Reason, "runs rm "+again.Missing[0].ID) {
+	if again, err := Run(t.Context(), spec, o); err != nil || len(again.Missing) != 4 || !strings.Contains(again.Missing[0].Reason, "runs rm "+again.Missing[0].ID) {
 		t.Errorf("again: missing %+v (%v)", again.Missing, err)
 	}
-	if plan, err := NewPlan(t.Context(), spec, o); err != nil || plan.Runs != 8 || plan.Finished != 6 || plan.Diverged != 2 {
+	if plan, err := NewPlan(t.Context(), spec, o); err != nil || plan.Runs != 10 || plan.Finished != 6 || plan.Diverged != 4 {
 		t.Errorf("plan %+v (%v)", plan, err)
 	}
 }

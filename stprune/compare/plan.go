@@ -140,9 +140,9 @@ func (s *session) fill(g *group) error {
 			}
 		}
 		units, batch := float64(schedule.Units()), spec.Train.Batch
-		full, base := all(spec), all(s.spec.Base)
+		full, base, like := all(spec), all(s.spec.Base), all(s.like(spec))
 		suffix := s.suffix(r, full, base)
-		control(Full, "full data", base)
+		control(Full, "full data"+s.suffix(r, like, base), like)
 		full.Train.Epochs = nearest(float64(schedule.TotalSteps(batch)) / math.Ceil(units/float64(batch)))
 		control(EqualSteps, named(full)+suffix, full)
 		full.Train.Batch = schedule.PrunedBatch(batch)

@@ -8,7 +8,7 @@
 //
 // Each method stands beside five controls, trained under the same seeds:
 //
-//   - full: all data in every epoch;
+//   - full: all data in every epoch, with the base's settings but for the method's optimiser, model and schedule;
 //   - random: fresh uniform units at the same retention, on the same schedule;
 //   - equal-steps: all data in fewer epochs, as many as make the pruned run's optimiser steps;
 //   - equal-visits: all data in as many epochs as make the pruned run's visits, in batches of the size that the pruned epochs
@@ -17,7 +17,7 @@
 //     retention, over the primary ones where there are any, without compiling). It follows from their results, and is trained after
 //     them.
 //
-// Apart from the controls' epochs and batch a method's controls have its own settings. Steps and visits are those that its
+// Apart from epochs and batch the other controls have the method's own settings. Steps and visits are those that its
 // schedule plans; epochs are whole numbers, at least 1, so that a control is the nearest there is. Where an equal control's steps,
 // visits or seconds, as measured, are over 10 % more or fewer than the method's, the verdict is [Unequal], and reports say how many
 // times the method's they are.

@@ -151,3 +151,48 @@ func TestControls(t *testing.T) {
 		}
 	}
 }
+
+// A method with an optimiser, a model or a schedule of its own stands beside full data trained by it; one with a unit, batch or pruning
+// of its own beside the base's.
+func TestFullData(t *testing.T) {
+	spec := parse(t, `
+methods = [
+	"st-prune",
+	{ name = "st-prune", label = "unscored", prune.gamma = 0 },
+	{ name = "st-prune", label = "pairs", train.unit = "pair", train.batch = 32 },
+	{ name = "st-prune", label = "sgd", optim.name = "sgd", optim.lr = 0.01 },
+	{ name = "random", label = "random by sgd", optim.name = "sgd", optim.lr = 0.01 },
+	{ name = "st-prune", label = "narrow", model.options.node_dim = 4 },
+	{ name = "st-prune", label = "cosine", schedule.kind = "cosine" },
+]
+seeds = [1, 2]
+controls = ["full"]
+[data]
+name = "waves"
+[backend]
+name = "go"
+`)
+	s, err := open(t.Context(), spec, Options{Store: run.NewStore(t.TempDir()), Series: waves(300, 2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	got := map[string]string{}
+	for _, r := range s.groups[0].rows {
+		if c := r.against[Full]; c != nil {
+			got[r.label] = c.label
+			a, b := r.specs[0], c.specs[0]
+			if b.Prune.Method != "full" || !reflect.DeepEqual([]any{a.Optim, a.Model, a.Schedule}, []any{b.Optim, b.Model, b.Schedule}) || !reflect.DeepEqual(b.Train.Unit, "window") || b.Train.Batch != 64 {
+				t.Errorf("%s is compared with %+v", r.label, b)
+			}
+		}
+	}
+	want := map[string]string{"st-prune": "full data", "unscored": "full data", "pairs": "full data", "sgd": "full data, as sgd", "random by sgd": "full data, as sgd",
+		"narrow": "full data, as narrow", "cosine": "full data, as cosine"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("full data is %v, want %v", got, want)
+	}
+	if id := s.planner.ID(spec.pruned(Method{Name: "full"}, "fixed", spec.Rho[0], 1)); s.groups[0].rows[0].ids[0] != id { // runs that are stored stay theirs
+		t.Errorf("full data under seed 1 is run %s, want %s", s.groups[0].rows[0].ids[0], id)
+	}
+}

@@ -400,12 +400,21 @@ func runsOf(rows []*row) (all []*run.Run) {
 
 // reference is the group's full data with the other settings of its main row.
 func (g *group) reference() *row {
-	main := g.main()
+	main, own := g.main(), "" // the name of main's, where optimisers, models or schedules differ
+	if main != nil && g.cells != nil {
+		for _, c := range g.cells.Cells {
+			for _, a := range c.Against {
+				if tidy(c.Label) == main.label && a.Role == compare.Full {
+					own = tidy(a.Label)
+				}
+			}
+		}
+	}
 	for _, r := range g.rows {
 		if !r.full() {
 			continue
 		}
-		if main == nil || r.is(compare.Full) {
+		if main == nil || r.is(compare.Full) && (own == "" || r.label == own) {
 			return r
 		}
 		unpruned := func(s *run.Spec) { s.Prune = r.runs[0].Spec.Prune }

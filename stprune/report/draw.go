@@ -287,7 +287,9 @@ func lines(groups []*group) (all []*line, full, visits *line) {
 			rank := 3
 			switch {
 			case r.is(compare.Full):
-				full = add("full", r.label, r, 0)
+				if l := add("full "+r.label, r.label, r, 0); r == g.reference() {
+					full = l
+				}
 				continue
 			case r.full() && g.cells != nil:
 				if r.is(compare.EqualVisits) && !equal {

@@ -403,6 +403,30 @@ func TestTelling(t *testing.T) {
 	}
 }
 
+// Full data is drawn as the main method is trained.
+func TestReference(t *testing.T) {
+	g := &group{cells: &compare.Group{Cells: []compare.Cell{
+		{Label: "by adam", Against: []*compare.Against{{Role: compare.Full, Label: "full data"}}},
+		{Label: "by sgd", Against: []*compare.Against{{Role: compare.Random, Label: "random"}, {Role: compare.Full, Label: "full data, as by sgd"}}},
+	}}}
+	for i, label := range []string{"full data", "full data, as by sgd", "by adam", "by sgd"} {
+		r := &row{label: label, method: "st-prune", roles: []compare.Role{compare.Pruner}, runs: []*run.Run{{ID: label}}, results: []*run.Result{{}}}
+		if i < 2 {
+			r.method, r.roles = "full", []compare.Role{compare.Full}
+		}
+		g.rows = append(g.rows, r)
+	}
+	for primary, want := range map[string]string{"by adam": "full data", "by sgd": "full data, as by sgd"} {
+		g.primary = primary
+		if got := g.reference(); got == nil || got.label != want {
+			t.Errorf("full data of %s is %+v, want %s", primary, got, want)
+		}
+		if _, full, _ := lines([]*group{g}); full == nil || len(full.rows) != 1 || full.label != want {
+			t.Errorf("the line of %s is %+v, want %s", primary, full, want)
+		}
+	}
+}
+
 // Lines of many methods are few: controls, the main method, and the best of the others.
 func TestFew(t *testing.T) {
 	g := &group{cells: &compare.Group{}}
