@@ -130,7 +130,7 @@ func (r Role) cost(c Cell) (what string, took float64) {
 	switch r {
 	case EqualSteps:
 		return "steps", c.OptimiserSteps
-	case EqualVisits:
+	case EqualVisits, Random:
 		return "visits", c.FullEpochs
 	case EqualSeconds:
 		return "seconds", c.Seconds.Total - c.Seconds.Compile

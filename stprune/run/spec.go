@@ -102,7 +102,8 @@ type Prune struct {
 // Use makes the spec prune by a method of one's own, which chooses anew in each epoch. The run's id counts the method's name and
 // options and not its code: give it a new name when it is to choose otherwise.
 func (s *Spec) Use(m method.Method) error {
-	if _, err := method.ByName(m.Name); err == nil || m.Name == "" {
+	listed := slices.Contains(method.Names(), m.Name) || slices.ContainsFunc(method.NotApplicable(), func(n method.Inapplicable) bool { return n.Name == m.Name })
+	if listed || m.Name == "" {
 		return fmt.Errorf("spec: a method of one's own is called %q; give it a name that `stprune methods` does not list", m.Name)
 	}
 	if m.Kind != method.Dynamic || m.Needs != (method.Needs{}) || m.New == nil {
