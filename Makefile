@@ -28,12 +28,14 @@ notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browse
 notebooks: setup ## run all notebooks and store them with their outputs
 	.venv/bin/python kernels/execute.py notebooks/*.ipynb
 
-bench: build bench/.venv ## time training steps of ours and of PyTorch in turn (ARGS="--repeat 2 --for 5" is passed on)
+bench: build bench/.venv/installed ## time training steps of ours and of PyTorch in turn (ARGS="--repeat 2 --for 5s" is passed on)
+	@bin/stprune setup --cpu
 	bin/stprune bench peers $(ARGS)
 
-bench/.venv: bench/requirements.txt
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+# This file says that pip came to its end.
+bench/.venv/installed: bench/requirements.txt
+	python3 -m venv bench/.venv
+	bench/.venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 setup: build ## install XLA for the CPU, JupyterLab and the kernels

@@ -20,10 +20,10 @@ compare() { # MODEL PRESET EPOCHS RHO BATCH RATE DECAY CLIP SPLIT HISTORY
 	local method=random
 	[ "$rho" != 1 ] || method=full
 	echo "== $model: preset $preset, $epochs epochs of $rho of the windows, batch $batch, rate $rate, cosine to 5 %"
-	"$stprune" train --preset "$preset" --set "name=accuracy of $model" --set "data.name=$data" --set "data.split=[${split// /,}]" \
+	"$stprune" train --backend xla:cpu --preset "$preset" --set "name=accuracy of $model" --set "data.name=$data" --set "data.split=[${split// /,}]" \
 		--set train.epochs="$epochs" --set train.batch="$batch" --set train.eval_batch="$batch" --set optim.lr="$rate" \
 		--set schedule.kind=cosine --set schedule.floor=0.05 --set prune.method=$method --set prune.rho="$rho" --set prune.warm_up=0 \
-		--set prune.delta=1 2>/dev/null | sed 's/^/ours   /'
+		--set prune.delta=1 2>&1 | sed 's/^/ours   /'
 	# shellcheck disable=SC2086 # the split is three words
 	"$python" bench/train.py "$data" --model "$model" --split $split --history "$steps" --horizon "$steps" --epochs "$epochs" --rho "$rho" \
 		--batch "$batch" --eval-batch "$batch" --lr "$rate" --weight-decay "$decay" --clip "$clip" --schedule cosine --floor 0.05 \

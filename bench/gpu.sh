@@ -6,7 +6,7 @@
 # Untried on a GPU: there was none where this was written. DEVICE=cpu tries all of it but CUDA.
 #
 #   DEVICE  cuda (the default) or cpu
-#   PYTHON  a Python with torch; default bench/.venv/bin/python, made if it is not there (3 GB)
+#   PYTHON  a Python with torch; default bench/.venv/bin/python, made if it is not there (5 GB)
 #   CASES   lines MODEL NODES BATCH [STEPS]; STAEformer's attention takes memory with the square of the nodes, hence its batches
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,10 +34,7 @@ opencity 170 4 288
 opencity 716 4 288
 opencity 2352 4 288}"
 
-if [ -z "${PYTHON:-}" ] && [ ! -x bench/.venv/bin/python ]; then
-	python3 -m venv bench/.venv
-	bench/.venv/bin/pip install -r bench/requirements.txt
-fi
+[ -n "${PYTHON:-}" ] || make bench/.venv/installed
 make build
 bin/stprune setup "--$device"
 bin/stprune doctor

@@ -27,10 +27,11 @@ python=${PYTHON:-bench/.venv/bin/python}
 stprune=${STPRUNE:-bin/stprune}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+"$stprune" doctor > "$work/doctor" || { echo "bench/headline.sh: $stprune can't compute with XLA:" >&2; cat "$work/doctor" >&2; exit 1; }
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 table=bench/results/$(date -u +%F-%H%M%S)-headline-$(tr 'A-Z ' 'a-z-' <<< "$cpu" | tr -cd 'a-z0-9-').csv
 echo "date,data,cpu,cores,revision,model,seed,who,run,seconds,test_mae" > "$table"
-common=$(basename "$data"),$cpu,$(nproc),$(git describe --always --dirty 2>/dev/null),$model,$seed
+common=$(basename "$data"),$cpu,$(nproc),$(git describe --always --dirty 2>/dev/null || echo unknown),$model,$seed
 
 measure() { # WHO RUN COMMAND…: the command prints JSON
 	local who=$1 run=$2 begin seconds
@@ -52,7 +53,7 @@ ours() { # RUN EPOCHS [SETTING…]
 	local run=$1 epochs=$2 settings=()
 	shift 2
 	for s; do settings+=(--set "$s"); done
-	measure stprune "$run" "$stprune" train --runs "$work/runs" --json --set "data.name=$data" --set "data.split=[7,1,2]" --set model.backbone="$model" \
+	measure stprune "$run" "$stprune" train --backend xla:cpu --runs "$work/runs" --json --set "data.name=$data" --set "data.split=[7,1,2]" --set model.backbone="$model" \
 		--set train.epochs="$epochs" --set optim.lr="$rate" --set optim.weight_decay=1e-4 --set optim.clip=5 --set schedule.kind=cosine --set schedule.floor=0.02 \
 		--set train.eval_batch=256 --set train.seed="$seed" "${settings[@]}"
 }

@@ -123,9 +123,11 @@ def call(command: list[str], environment: dict[str, str]) -> tuple[dict, float, 
     return json.loads(out), usage.ru_maxrss / 1024, max(0.0, others / (time.perf_counter() - begin))
 
 
-def measure(machine: Machine, case: Case, round: int, who: str, command: list[str]) -> Row:
+def measure(machine: Machine, device: str, case: Case, round: int, who: str, command: list[str]) -> Row:
     # Without torch's cache of compiled code, which only a second run would profit from.
     r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"})
+    if who in (OURS, BEFORE) and r["backend"] != device:
+        raise RuntimeError(f"{shlex.join(command)}: computed on backend {r['backend']}; want {device}")
     times = (r["median_ns"] / 1e6, r["fastest_ns"] / 1e6, r["slowest_ns"] / 1e6, r["compile_ns"] / 1e9, peak, others)
     return Row(
         datetime.now().isoformat(timespec="seconds"), machine.device, machine.cpu, machine.cores, machine.revision,
@@ -135,8 +137,7 @@ def measure(machine: Machine, case: Case, round: int, who: str, command: list[st
 
 
 def commands(args: argparse.Namespace, case: Case) -> dict[str, list[str]]:
-    backend = ["--backend", "xla:cuda"] if args.device == "cuda" else []
-    step = ["bench", "step", "--json", "--for", f"{args.seconds:g}s", *backend, *case.flags(), *shlex.split(args.ours)]
+    step = ["bench", "step", "--json", "--backend", f"xla:{args.device}", "--for", f"{args.seconds:g}s", *case.flags(), *shlex.split(args.ours)]
     ours = [args.stprune, *step]
     if args.against:
         return {OURS: ours, BEFORE: [args.against, *step]}
@@ -239,7 +240,7 @@ def run(args: argparse.Namespace) -> None:
                     if who in failed:
                         continue
                     try:
-                        r = measure(machine, case, round, who, command)
+                        r = measure(machine, args.device, case, round, who, command)
                     except RuntimeError as e:  # perhaps the memory is too small for it
                         failed.add(who)
                         failures.append(f"{case.model} {case.nodes} {case.batch}, {who}")

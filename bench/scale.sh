@@ -24,7 +24,7 @@ steps)
 	printf '%-6s  %-5s  %9s  %24s  %9s\n' nodes batch 'step ms' 'ns a window and node' 'memory MB'
 	for n in "${nodes[@]}"; do
 		for batch in 16 64; do
-			"$stprune" bench step --nodes "$n" --batch "$batch" --json --for 10s |
+			"$stprune" bench step --backend xla:cpu --nodes "$n" --batch "$batch" --json --for 10s |
 				pick "'%-6d  %-5d  %9.1f  %24.1f  %9d' % (r['nodes'], r['batch'], r['median_ns'] / 1e6, r['median_ns'] / r['nodes'] / r['batch'], r['peak_bytes'] >> 20)"
 		done
 	done
@@ -35,10 +35,11 @@ runs)
 	for n in "${nodes[@]}"; do
 		[ -d "$WORK/data/city-$n" ] || STPRUNE_DATA=$WORK/data "$stprune" data synth --name "city-$n" --nodes "$n" --days 365 --step 15m > /dev/null
 		for stream in always never; do
-			STPRUNE_DATA=$WORK/data "$stprune" train --runs "$WORK/runs-$stream" --json --set "data.name=city-$n" --set train.unit=pair \
+			STPRUNE_DATA=$WORK/data "$stprune" train --backend xla:cpu --runs "$WORK/runs-$stream" --json --set "data.name=city-$n" --set train.unit=pair \
 				--set train.batch=1024 --set train.epochs=1 --set train.eval_batch=16 --set prune.method=st-prune --set prune.rho=0.001 \
-				--set prune.warm_up=0 --set prune.delta=1 --set backend.stream="$stream" 2> /dev/null |
-				pick "'%-6d  %-8s  %9.0f  %9.0f  %9.2f  %9.2f  %9.4f' % ($n, {'always': 'streamed', 'never': 'resident'}['$stream'], $n * 35040 * 4 / 1e6, r['peak_memory'] / 1e6, r['seconds']['loading'], r['seconds']['selection'], r['test']['mean']['mae'])"
+				--set prune.warm_up=0 --set prune.delta=1 --set backend.stream="$stream" 2> "$WORK/log" |
+				pick "'%-6d  %-8s  %9.0f  %9.0f  %9.2f  %9.2f  %9.4f' % ($n, {'always': 'streamed', 'never': 'resident'}['$stream'], $n * 35040 * 4 / 1e6, r['peak_memory'] / 1e6, r['seconds']['loading'], r['seconds']['selection'], r['test']['mean']['mae'])" ||
+				{ tail -5 "$WORK/log" >&2; exit 1; }
 		done
 	done
 	;;
