@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import re
 import shlex
@@ -76,9 +77,10 @@ class Row:
     median_ms: float
     fastest_ms: float
     slowest_ms: float
-    first_s: float  # ours: compilation; theirs: the first step
+    first_s: float  # from the start of the process to the end of the first step
     peak_mb: float
     others: float  # cores that other processes kept busy meanwhile
+    host_share: float  # of the time, in which ours did not compute; nan for theirs
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,16 @@ def call(command: list[str], environment: dict[str, str]) -> tuple[dict, float, 
 
 
 def measure(machine: Machine, device: str, case: Case, round: int, who: str, command: list[str]) -> Row:
-    # Without torch's cache of compiled code, which only a second run would profit from.
-    r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"})
+    # Without the caches of compiled code, from which only a second run would profit.
+    r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "STPRUNE_EXEC_CACHE": "off"})
     if who in (OURS, BEFORE) and r["backend"] != device:
         raise RuntimeError(f"{shlex.join(command)}: computed on backend {r['backend']}; want {device}")
-    times = (r["median_ns"] / 1e6, r["fastest_ns"] / 1e6, r["slowest_ns"] / 1e6, r["compile_ns"] / 1e9, peak, others)
+    times = (r["median_ns"] / 1e6, r["fastest_ns"] / 1e6, r["slowest_ns"] / 1e6, r["first_step_ns"] / 1e9)
+    numbers = (*times, peak, others, r.get("host_share", math.nan))
     return Row(
         datetime.now().isoformat(timespec="seconds"), machine.device, machine.cpu, machine.cores, machine.revision,
         case.model, case.nodes, case.batch, case.steps, round, who, r["backend"], r["parameters"], r["steps"],
-        *(float(f"{t:.4g}") for t in times),
+        *(float(f"{t:.4g}") for t in numbers),
     )  # fmt: skip
 
 
@@ -157,7 +160,7 @@ def ratios(pairs: list[tuple[Row, Row]]) -> list[float]:
 
 def table(rows: list[Row]) -> tuple[list[list[str]], list[str]]:
     """A line for each case and variant, with medians over the rounds; and the cases in which ours is slower than before."""
-    heads = "model,N,batch,steps,peer,ours ms,peer ms,peer / ours,ours MB,peer MB,ours compile s,peer first s"
+    heads = "model,N,batch,steps,peer,ours ms,peer ms,peer / ours,ours MB,peer MB,ours first s,peer first s"
     lines, slower = [heads.split(",")], []
     by: dict[tuple, dict[str, list[Row]]] = {}
     for r in rows:
