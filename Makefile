@@ -28,7 +28,7 @@ notebook: setup ## open JupyterLab with the project's kernels (ARGS="--no-browse
 notebooks: setup ## run all notebooks and store them with their outputs
 	.venv/bin/python kernels/execute.py notebooks/*.ipynb
 
-bench: build bench/.venv/installed ## time training steps of ours and of PyTorch in turn (ARGS="--repeat 2 --for 5s" is passed on)
+bench: build bench/.venv/installed ## time steps, evaluations and epochs of ours and of PyTorch in turn (ARGS="--repeat 2 --for 5s" is passed on)
 	@bin/stprune setup --cpu
 	bin/stprune bench peers $(ARGS)
 

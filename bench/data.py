@@ -100,7 +100,7 @@ def load_folder(folder: Path) -> Series:
 
 def made_up(nodes: int, batch: int, history: int, horizon: int, per_day: int) -> Series:
     """The series that `stprune bench step` makes up: a sine, and a ring of nodes as the graph."""
-    steps = max(2 * per_day, 2 * (batch + history + horizon))
+    steps = max(2 * per_day, 2 * (history + horizon) + 5 * batch)
     start, step = datetime(2024, 1, 1), timedelta(days=1) / per_day
     values = (50 + 10 * np.sin(np.arange(steps * nodes, dtype=np.float64))).astype(np.float32).reshape(steps, nodes)
     weights = np.eye(nodes)

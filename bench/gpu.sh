@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One call on a machine with an NVIDIA GPU: sets up what is missing, compares with the references on the GPU, and measures training
-# steps of ours and of the PyTorch peer there, at the sizes of PEMS08 (170 nodes), SD (716) and GBA (2352). The numbers go to a
-# dated CSV in results/, with the GPU's name. Flags are those of peers.py.
+# steps, evaluations and epochs of ours and of the PyTorch peer there, at the sizes of PEMS08 (170 nodes), SD (716) and GBA (2352).
+# The numbers go to a dated CSV in results/, with the GPU's name. Flags are those of peers.py; `--what step --repeat 1` takes a
+# sixth of the time.
 #
 # Untried on a GPU: there was none where this was written. DEVICE=cpu tries all of it but CUDA.
 #

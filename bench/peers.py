@@ -1,9 +1,10 @@
-"""Measures training steps of ours and of PyTorch, or of another build of ours, in turn: prints a table, stores every number as CSV."""
+"""Measures ours and PyTorch, or another build of ours, in turn: prints a table, stores every number as CSV."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import os
@@ -22,12 +23,13 @@ HERE = Path(__file__).resolve().parent
 OURS, BEFORE = "ours", "before"
 QUIET = 0.1  # cores that others may use
 SLOWER, ROUNDS = 0.9, 3  # before / ours: below this in every round, and in so many, ours has become slower
+WHAT = ["step", "evaluate", "epoch"]
 CASES = [
     *("stid 67 64", "stid 170 64", "stid 307 64", "stid 716 64", "gwnet 67 64", "gwnet 170 64"),
     *("staeformer 67 16", "staeformer 170 16", "opencity 67 4 288"),
 ]
 VARIANTS = {
-    "cpu": ["plain=", "tuned=--lean --keep-memory", "compile=--lean --keep-memory --compile"],
+    "cpu": ["plain=", "tuned=--lean --keep-memory"],
     "cuda": ["plain=", "tuned=--lean", "compile=--lean --compile"],
 }
 
@@ -69,15 +71,16 @@ class Row:
     nodes: int
     batch: int
     history: int
+    what: str  # step, evaluate or epoch
     round: int
     who: str
     backend: str
     parameters: int
-    steps: int
+    steps: int  # or evaluations or epochs
     median_ms: float
     fastest_ms: float
     slowest_ms: float
-    first_s: float  # from the start of the process to the end of the first step
+    first_s: float  # from the start of the process to the end of the first
     peak_mb: float
     others: float  # cores that other processes kept busy meanwhile
     host_share: float  # of the time, in which ours did not compute; nan for theirs
@@ -125,7 +128,7 @@ def call(command: list[str], environment: dict[str, str]) -> tuple[dict, float, 
     return json.loads(out), usage.ru_maxrss / 1024, max(0.0, others / (time.perf_counter() - begin))
 
 
-def measure(machine: Machine, device: str, case: Case, round: int, who: str, command: list[str]) -> Row:
+def measure(machine: Machine, device: str, case: Case, what: str, round: int, who: str, command: list[str]) -> Row:
     # Without the caches of compiled code, from which only a second run would profit.
     r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "STPRUNE_EXEC_CACHE": "off"})
     if who in (OURS, BEFORE) and r["backend"] != device:
@@ -134,17 +137,20 @@ def measure(machine: Machine, device: str, case: Case, round: int, who: str, com
     numbers = (*times, peak, others, r.get("host_share", math.nan))
     return Row(
         datetime.now().isoformat(timespec="seconds"), machine.device, machine.cpu, machine.cores, machine.revision,
-        case.model, case.nodes, case.batch, case.steps, round, who, r["backend"], r["parameters"], r["steps"],
+        case.model, case.nodes, case.batch, case.steps, what, round, who, r["backend"], r["parameters"], r["steps"],
         *(float(f"{t:.4g}") for t in numbers),
     )  # fmt: skip
 
 
-def commands(args: argparse.Namespace, case: Case) -> dict[str, list[str]]:
-    step = ["bench", "step", "--json", "--backend", f"xla:{args.device}", "--for", f"{args.seconds:g}s", *case.flags(), *shlex.split(args.ours)]
+def commands(args: argparse.Namespace, case: Case, what: str) -> dict[str, list[str]]:
+    flags = ["--json", *case.flags()]
+    if what != "step":  # older builds measure nothing else
+        flags += ["--what", what]
+    step = ["bench", "step", "--backend", f"xla:{args.device}", "--for", f"{args.seconds:g}s", *flags, *shlex.split(args.ours)]
     ours = [args.stprune, *step]
     if args.against:
         return {OURS: ours, BEFORE: [args.against, *step]}
-    theirs = [sys.executable, str(HERE / "step.py"), "--json", "--device", args.device, "--for", f"{args.seconds:g}", *case.flags()]
+    theirs = [sys.executable, str(HERE / "step.py"), "--device", args.device, "--for", f"{args.seconds:g}", *flags]
     return {OURS: ours} | {name: [*theirs, *shlex.split(flags)] for name, flags in args.variant}
 
 
@@ -160,12 +166,12 @@ def ratios(pairs: list[tuple[Row, Row]]) -> list[float]:
 
 def table(rows: list[Row]) -> tuple[list[list[str]], list[str]]:
     """A line for each case and variant, with medians over the rounds; and the cases in which ours is slower than before."""
-    heads = "model,N,batch,steps,peer,ours ms,peer ms,peer / ours,ours MB,peer MB,ours first s,peer first s"
+    heads = "model,N,batch,steps,what,peer,ours ms,peer ms,peer / ours,ours MB,peer MB,ours first s,peer first s"
     lines, slower = [heads.split(",")], []
     by: dict[tuple, dict[str, list[Row]]] = {}
     for r in rows:
-        by.setdefault((r.model, r.nodes, r.batch, r.history), {}).setdefault(r.who, []).append(r)
-    for (model, nodes, batch, history), of in by.items():
+        by.setdefault((r.model, r.nodes, r.batch, r.history, r.what), {}).setdefault(r.who, []).append(r)
+    for (model, nodes, batch, history, what), of in by.items():
         ours = {r.round: r for r in of.get(OURS, [])}
         for who in [w for w in of if w != OURS]:
             pairs = [(ours[r.round], r) for r in of[who] if r.round in ours]
@@ -176,9 +182,9 @@ def table(rows: list[Row]) -> tuple[list[list[str]], list[str]]:
                 return f"{statistics.median(getattr(p[side], name) for p in pairs):.{digits}f}"
 
             if who == BEFORE and len(pairs) >= ROUNDS and max(ratios(pairs)) < SLOWER:
-                slower.append(f"{model} {nodes} {batch}")
+                slower.append(f"{model} {nodes} {batch}, {what}")
             lines.append([
-                model, str(nodes), str(batch), str(history), who, middle(0, "median_ms", 1), middle(1, "median_ms", 1), spread(ratios(pairs), 2),
+                model, str(nodes), str(batch), str(history), what, who, middle(0, "median_ms", 1), middle(1, "median_ms", 1), spread(ratios(pairs), 2),
                 middle(0, "peak_mb", 0), middle(1, "peak_mb", 0), middle(0, "first_s", 1), middle(1, "first_s", 1),
             ])  # fmt: skip
     return lines, slower
@@ -187,7 +193,7 @@ def table(rows: list[Row]) -> tuple[list[list[str]], list[str]]:
 def print_table(lines: list[list[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
-        print("  ".join(cell.ljust(w) if i in (0, 4) else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
+        print("  ".join(cell.ljust(w) if i in (0, 4, 5) else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths))).rstrip())
 
 
 def variant(text: str) -> tuple[str, str]:
@@ -204,8 +210,9 @@ def parse() -> argparse.Namespace:
         "--against", metavar="PROGRAM", help=f"an older build of ours instead of PyTorch; fails where ours is slower in every round ({BEFORE} / ours < {SLOWER}), of {ROUNDS} at least"
     )
     parser.add_argument("--device", default="cpu", choices=VARIANTS)
-    parser.add_argument("--repeat", type=int, default=3, help="rounds of each case")
-    parser.add_argument("--for", dest="seconds", type=float, default=5.0, help="seconds of each measurement")
+    parser.add_argument("--what", action="append", choices=WHAT, help=f"may be repeated; default: {', '.join(WHAT)}; with --against step")
+    parser.add_argument("--repeat", type=int, help=f"rounds of each case; default: 2; with --against {ROUNDS}")
+    parser.add_argument("--for", dest="seconds", type=float, default=2.0, help="seconds of each measurement")
     parser.add_argument("--case", action="append", type=Case.read, help=f"may be repeated; default: {'; '.join(CASES)}")
     parser.add_argument(
         "--variant",
@@ -217,6 +224,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ours", default="", metavar="FLAGS", help="more flags of stprune bench step")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the CSV")
     args = parser.parse_args()
+    args.what = args.what or (WHAT[:1] if args.against else WHAT)
+    if args.repeat is None:
+        args.repeat = ROUNDS if args.against else 2
     if args.repeat < 1:
         parser.error("--repeat must be at least 1")
     args.case = args.case or [Case.read(c) for c in CASES]
@@ -234,19 +244,20 @@ def run(args: argparse.Namespace) -> None:
     with path.open("w", newline="") as file:
         out = csv.DictWriter(file, [f.name for f in fields(Row)])
         out.writeheader()
-        for case in args.case:
+        for case, what in itertools.product(args.case, args.what):
+            name = f"{case.model} {case.nodes} {case.batch}, {what}"
             parameters: int | None = None
             failed: set[str] = set()  # they would fail in the next round too
             for round in range(1, args.repeat + 1):
-                turn = list(commands(args, case).items())
+                turn = list(commands(args, case, what).items())
                 for who, command in turn if round % 2 else reversed(turn):
                     if who in failed:
                         continue
                     try:
-                        r = measure(machine, args.device, case, round, who, command)
+                        r = measure(machine, args.device, case, what, round, who, command)
                     except RuntimeError as e:  # perhaps the memory is too small for it
                         failed.add(who)
-                        failures.append(f"{case.model} {case.nodes} {case.batch}, {who}")
+                        failures.append(f"{name}, {who}")
                         print(f"{failures[-1]}: {e}", file=sys.stderr)
                         continue
                     parameters = parameters or r.parameters
@@ -255,7 +266,7 @@ def run(args: argparse.Namespace) -> None:
                     rows.append(r)
                     out.writerow(asdict(r))
                     file.flush()
-                    print(f"{case.model} {case.nodes} {case.batch}, round {round}, {who}: {r.median_ms:.1f} ms", file=sys.stderr)
+                    print(f"{name}, round {round}, {who}: {r.median_ms:.1f} ms", file=sys.stderr)
     print(f"{machine.device}, {machine.cpu}, {machine.cores} cores, {machine.revision}\n")
     lines, slower = table(rows)
     print_table(lines)

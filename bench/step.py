@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Times whole training steps of a model on made-up values, as `stprune bench step` does: gather, forward, loss, backward,
-clipping and Adam. The first step is reported by itself, the second warms up. On a GPU a step ends when the GPU has done it."""
+"""Times what a model does on made-up values, whole batches throughout, as `stprune bench step` does: training steps (gather, forward,
+loss, backward, clipping and Adam), evaluations (gather and forward, the sums of the errors), or epochs of three steps and one evaluation.
+The first is reported by itself, the second warms up. On a GPU each ends when the GPU has done it."""
 
 from __future__ import annotations
 
@@ -21,20 +22,22 @@ from torch import Tensor, nn
 
 from data import Batches, made_up, shape_of, split_windows
 from models import MODELS, build
-from training import Optimiser, OptimiserOptions, masked_mae
+from training import Optimiser, OptimiserOptions, error_sums, evaluate, masked_mae
 
-LEAST = 10  # steps measured
+LEAST = {"step": 10, "evaluate": 10, "epoch": 2}  # what is measured, so often
+EPOCH_BATCHES = 3  # trained on in an epoch
 
 
 @dataclass(frozen=True)
 class Report:
+    what: str
     backend: str
     backbone: str
     nodes: int
     batch: int
     parameters: int
-    first_step_ns: int  # from the start of the process to the end of the first step
-    steps: int
+    first_step_ns: int  # from the start of the process to the end of the first step, evaluation or epoch
+    steps: int  # or evaluations or epochs
     median_ns: int
     fastest_ns: int
     slowest_ns: int
@@ -59,14 +62,14 @@ def running() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - int(after_name[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(step: Callable[[], None], seconds: float, wait: Callable[[], None]) -> tuple[float, list[float]]:
-    """When the first step ended, see running, and the seconds of the steps after the second; wait returns when the device has done
-    all work."""
+def measure(work: Callable[[], object], least: int, seconds: float, wait: Callable[[], None]) -> tuple[float, list[float]]:
+    """When the first piece of work ended, see running, and the seconds of those after the second; wait returns when the device has
+    done all."""
 
     def timed() -> float:
         wait()
         begin = time.perf_counter()
-        step()
+        work()
         wait()
         return time.perf_counter() - begin
 
@@ -75,7 +78,7 @@ def measure(step: Callable[[], None], seconds: float, wait: Callable[[], None]) 
     timed()
     end = time.perf_counter() + seconds
     times: list[float] = []
-    while len(times) < LEAST or time.perf_counter() < end:
+    while len(times) < least or time.perf_counter() < end:
         times.append(timed())
     return first, times
 
@@ -84,28 +87,41 @@ def run(args: argparse.Namespace) -> Report:
     torch.manual_seed(1)
     series = made_up(args.nodes, args.batch, args.history, args.horizon, args.per_day)
     windows = split_windows(series, args.history, args.horizon, (8, 1, 1))
-    if len(windows.train) < args.batch:
-        raise ValueError(f"{len(windows.train)} training windows; a batch of {args.batch} needs more")
     options = dict(args.option)
     model = build(args.model, shape_of(series, windows, args.model, options), options, args.sdpa, args.lean).to(args.device).train()
-    loss_of = loss_function(model, Batches(series, windows, model.inputs).to(args.device), args.compile)
+    batches = Batches(series, windows, model.inputs).to(args.device)
+    loss_of, sums_of = loss_function(model, batches, args.compile), error_sums(model, batches, args.compile)
     optimiser = Optimiser(model, OptimiserOptions())
     starts_of_all = windows.train.to(args.device)
+    few = starts_of_all[: EPOCH_BATCHES * args.batch]
 
-    def step() -> None:
-        starts = starts_of_all[torch.randperm(len(starts_of_all), device=args.device)[: args.batch]]
+    def shuffled(starts: Tensor) -> Tensor:
+        return starts[torch.randperm(len(starts), device=args.device)]
+
+    def train(starts: Tensor) -> None:
         optimiser.zero_grad()
         loss = loss_of(starts)
         loss.backward()
         optimiser.step()
         loss.item()
 
-    first, times = measure(step, args.seconds, torch.cuda.synchronize if args.device == "cuda" else lambda: None)
+    def epoch() -> None:
+        model.train()
+        for starts in shuffled(few).split(args.batch):
+            train(starts)
+        evaluate(model, sums_of, [starts_of_all[len(few) : len(few) + args.batch]])
+
+    work = {
+        "step": lambda: train(shuffled(starts_of_all)[: args.batch]),
+        "evaluate": lambda: evaluate(model, sums_of, [starts_of_all[: args.batch]]),
+        "epoch": epoch,
+    }[args.what]
+    first, times = measure(work, LEAST[args.what], args.seconds, torch.cuda.synchronize if args.device == "cuda" else lambda: None)
     device = [] if args.device == "cpu" else [args.device]
     kind = " ".join(["torch", *device, *(f for f in ("compile", "sdpa", "lean", "keep_memory") if getattr(args, f))])
     nanoseconds = [round(t * 1e9) for t in times]
     return Report(
-        kind, args.model, args.nodes, args.batch, sum(p.numel() for p in model.parameters()), round(first * 1e9),
+        args.what, kind, args.model, args.nodes, args.batch, sum(p.numel() for p in model.parameters()), round(first * 1e9),
         len(times), round(statistics.median(nanoseconds)), min(nanoseconds), max(nanoseconds),
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
     )  # fmt: skip
@@ -157,6 +173,7 @@ def use_cuda() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--what", default="step", choices=LEAST, help="what to time")
     add_model_flags(parser)
     parser.add_argument("--nodes", type=int, default=307)
     parser.add_argument("--batch", type=int, default=64, help="windows in a batch")
@@ -180,8 +197,8 @@ def main() -> int:
         return 0
     print(f"{r.backbone}, N = {r.nodes}, batch of {r.batch} windows, {r.parameters} parameters, on {r.backend}")
     print(f"threads  {torch.get_num_threads()}")
-    print(f"step     {r.median_ns / 1e6:.1f} ms median of {r.steps} ({r.fastest_ns / 1e6:.1f} ms to {r.slowest_ns / 1e6:.1f} ms)")
-    print(f"start    {r.first_step_ns / 1e9:.2f} s from the start of the process to the end of the first step")
+    print(f"{r.what:<8} {r.median_ns / 1e6:.1f} ms median of {r.steps} ({r.fastest_ns / 1e6:.1f} ms to {r.slowest_ns / 1e6:.1f} ms)")
+    print(f"start    {r.first_step_ns / 1e9:.2f} s from the start of the process to the end of the first one")
     print(f"memory   {r.peak_bytes >> 20} MB at most")
     return 0
 

@@ -15,57 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data import Batches, Windows, load_folder, shape_of, split_windows
 from models import build
 from step import add_model_flags, loss_function, set_up
-from training import InfoBatch, Optimiser, OptimiserOptions, Schedule, masked_mae, masked_mae_each
-
-
-@dataclass(frozen=True)
-class Errors:
-    mae: float
-    rmse: float
-    mape: float  # a share, over targets other than 0
-
-
-@dataclass(frozen=True)
-class Metrics:
-    horizons: list[Errors]
-    mean: Errors  # of the horizons' values
-    pooled: Errors  # over all entries
+from training import InfoBatch, Metrics, Optimiser, OptimiserOptions, Schedule, error_sums, evaluate, masked_mae, masked_mae_each
 
 
 @dataclass
 class Seconds:
     steps: float = 0.0
     evaluation: float = 0.0
-
-
-def errors_of(sums: Tensor) -> Errors:
-    """From Σ|e|, Σe², Σ|e|/|y|, and the numbers of measured targets and of those other than 0."""
-    absolute, square, share, measured, nonzero = sums.tolist()
-    measured, nonzero = max(1.0, measured), max(1.0, nonzero)
-    return Errors(absolute / measured, (square / measured) ** 0.5, share / nonzero)
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, batches: Batches, starts: Tensor, size: int) -> Metrics:
-    model.eval()
-    sums = torch.zeros(len(batches.ahead), 5, dtype=torch.float64)
-    for part in starts.split(size):
-        x, future, y, mask = batches.cut(part)
-        error = (model(x, future) * batches.std + batches.mean - y).abs() * mask
-        nonzero = mask * (y != 0)
-        share = error * nonzero / torch.where(y != 0, y.abs(), 1.0)
-        for i, values in enumerate((error, error.square(), share, mask, nonzero)):
-            sums[:, i] += values.sum((0, 2, 3), dtype=torch.float64)
-    if sums[:, 3].sum() == 0:
-        raise ValueError("no measured target in this part of the data; choose another split")
-    rows = [errors_of(row) for row in sums]
-    mean = Errors(*(sum(getattr(r, f.name) for r in rows) / len(rows) for f in fields(Errors)))
-    return Metrics(rows, mean, errors_of(sums.sum(0)))
 
 
 class Run:
@@ -80,6 +41,7 @@ class Run:
         self.batches = Batches(series, self.windows, self.model.inputs)
         reduce = masked_mae_each if args.infobatch else masked_mae
         self.loss_of: Callable[[Tensor], Tensor] = loss_function(self.model, self.batches, args.compile, reduce)
+        self.sums_of = error_sums(self.model, self.batches, args.compile)
         self.optimiser = Optimiser(self.model, OptimiserOptions(**{f.name: getattr(args, f.name) for f in fields(OptimiserOptions)}))
         self.schedule = Schedule(args.schedule, tuple(args.milestones), args.gamma, args.floor)
         self.order = torch.Generator().manual_seed(args.seed)
@@ -117,7 +79,7 @@ class Run:
 
     def evaluate(self, starts: Tensor) -> Metrics:
         begin = time.perf_counter()
-        metrics = evaluate(self.model, self.batches, starts, self.args.eval_batch)
+        metrics = evaluate(self.model, self.sums_of, starts.split(self.args.eval_batch))
         self.seconds.evaluation += time.perf_counter() - begin
         return metrics
 

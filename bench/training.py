@@ -1,14 +1,16 @@
-"""Loss, optimisers and learning-rate schedules, shared by check.py, step.py and train.py."""
+"""Loss, evaluation, optimisers and learning-rate schedules, shared by check.py, step.py and train.py."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from data import Batches
 
 
 def masked_mae(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -19,6 +21,52 @@ def masked_mae(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def masked_mae_each(forecast: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """[masked_mae] of each window of the batch by itself."""
     return ((forecast - target).abs() * mask).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Errors:
+    mae: float
+    rmse: float
+    mape: float  # a share, over targets other than 0
+
+
+@dataclass(frozen=True)
+class Metrics:
+    horizons: list[Errors]
+    mean: Errors  # of the horizons' values
+    pooled: Errors  # over all entries
+
+
+def errors_of(sums: Tensor) -> Errors:
+    """From Σ|e|, Σe², Σ|e|/|y|, and the numbers of measured targets and of those other than 0."""
+    absolute, square, share, measured, nonzero = sums.tolist()
+    measured, nonzero = max(1.0, measured), max(1.0, nonzero)
+    return Errors(absolute / measured, (square / measured) ** 0.5, share / nonzero)
+
+
+def error_sums(model: nn.Module, batches: Batches, compiled: bool) -> Callable[[Tensor], Tensor]:
+    """What [errors_of] takes, for each horizon, of the windows that begin at the given steps."""
+
+    def sums(starts: Tensor) -> Tensor:
+        x, future, y, mask = batches.cut(starts)
+        error = (model(x, future) * batches.std + batches.mean - y).abs() * mask
+        nonzero = mask * (y != 0)
+        share = error * nonzero / torch.where(y != 0, y.abs(), 1.0)
+        return torch.stack([v.sum((0, 2, 3)) for v in (error, error.square(), share, mask, nonzero)], 1)
+
+    return torch.compile(sums, dynamic=False) if compiled else sums
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, sums_of: Callable[[Tensor], Tensor], parts: Iterable[Tensor]) -> Metrics:
+    """The errors of the model over the windows of all parts, a batch each."""
+    model.eval()
+    sums = sum(sums_of(part).double() for part in parts)
+    if sums[:, 3].sum() == 0:
+        raise ValueError("no measured target in this part of the data; choose another split")
+    rows = [errors_of(row) for row in sums]
+    mean = Errors(*(sum(getattr(r, f.name) for r in rows) / len(rows) for f in fields(Errors)))
+    return Metrics(rows, mean, errors_of(sums.sum(0)))
 
 
 class InfoBatch:

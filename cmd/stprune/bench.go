@@ -24,13 +24,14 @@ var processStart = time.Now()
 
 // benchCmd measures speed.
 type benchCmd struct {
-	Step   benchStepCmd   `cmd:"" help:"Time whole training steps of a backbone on made-up values."`
+	Step   benchStepCmd   `cmd:"" help:"Time training steps, evaluations or epochs of a backbone on made-up values."`
 	Select benchSelectCmd `cmd:"" help:"Time one choice of each pruning method on made-up observations."`
 	Limit  benchLimitCmd  `cmd:"" help:"Find the model and data sizes below which pruning stops paying."`
-	Peers  benchPeersCmd  `cmd:"" help:"Time training steps of ours and of PyTorch, or of an older build of ours, in turn."`
+	Peers  benchPeersCmd  `cmd:"" help:"Time ours and PyTorch, or an older build of ours, in turn."`
 }
 
 type benchStepCmd struct {
+	What    string        `default:"step" enum:"step,evaluate,epoch" help:"What to time: a training step, the evaluation of a batch, or an epoch of three steps and one evaluation."`
 	Model   string        `default:"stid" help:"Backbone."`
 	Nodes   int           `default:"307" help:"Nodes N."`
 	Batch   int           `default:"64" help:"Units in a batch."`
@@ -57,7 +58,7 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	}
 	defer be.Close()
 	r, err := bench.Step{
-		Backbone: c.Model, Options: spec.Model.Options, Nodes: c.Nodes, Batch: c.Batch, Unit: c.Unit,
+		What: c.What, Backbone: c.Model, Options: spec.Model.Options, Nodes: c.Nodes, Batch: c.Batch, Unit: c.Unit,
 		History: c.History, Horizon: c.Horizon, PerDay: c.PerDay, For: c.For, Began: processStart,
 	}.Run(ctx, be)
 	if err != nil {
@@ -68,11 +69,11 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	}
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1e3) }
 	fmt.Printf("%s, N = %d, batch of %d %ss, %d parameters, on %s\n", r.Backbone, r.Nodes, r.Batch, r.Unit, r.Parameters, r.Backend)
-	fmt.Printf("step     %s median of %d (%s to %s), %.1f %% of it on the host\n", ms(r.Median), r.Steps, ms(r.Fastest), ms(r.Slowest), 100*r.Host)
+	fmt.Printf("%-8s %s median of %d (%s to %s), %.1f %% of it on the host\n", r.What, ms(r.Median), r.Steps, ms(r.Fastest), ms(r.Slowest), 100*r.Host)
 	if r.GFLOPs > 0 {
 		fmt.Printf("products %.1f GFLOP/s, %.0f %% of the %.1f of plain products\n", r.GFLOPs, 100*r.GFLOPs/r.Plain, r.Plain)
 	}
-	fmt.Printf("start    %.2f s from the start of the process to the end of the first step\n", r.First.Seconds())
+	fmt.Printf("start    %.2f s from the start of the process to the end of the first one\n", r.First.Seconds())
 	fmt.Printf("compile  %.1f s\nmemory   %d MB at most\n", r.Compile.Seconds(), r.PeakMemory>>20)
 	return nil
 }
@@ -189,10 +190,11 @@ func (c *benchLimitCmd) Run(ctx context.Context) error {
 // benchPeersCmd runs bench/peers.py.
 type benchPeersCmd struct {
 	Case    []string      `sep:"none" placeholder:"'MODEL N BATCH [STEPS]'" help:"What to measure: backbone, nodes, batch, and steps of history and horizon. May be repeated. Default: all backbones in several sizes."`
-	Variant []string      `sep:"none" placeholder:"NAME=FLAGS" help:"Peer and its flags of bench/step.py, e.g. sdpa=--sdpa. May be repeated. Default: plain, tuned and compile."`
+	What    []string      `placeholder:"step,evaluate,epoch" help:"What to time, as bench step's. Default: all three; with --against step."`
+	Variant []string      `sep:"none" placeholder:"NAME=FLAGS" help:"Peer and its flags of bench/step.py, e.g. sdpa=--sdpa. May be repeated. Default: plain and tuned."`
 	Against string        `placeholder:"PROGRAM" help:"An older build of ours instead of PyTorch. Fails where ours is slower by a tenth in every round, of three at least."`
-	Repeat  int           `default:"3" help:"Rounds of each case."`
-	For     time.Duration `default:"5s" help:"Measure each at least this long."`
+	Repeat  int           `placeholder:"N" help:"Rounds of each case. Default: 2; with --against 3."`
+	For     time.Duration `default:"2s" help:"Measure each at least this long."`
 	Device  string        `default:"cpu" enum:"cpu,cuda" help:"Where both compute: cpu or cuda."`
 	Option  []string      `sep:"none" placeholder:"KEY=VALUE" help:"Option of our backbones, e.g. attention=whole. May be repeated."`
 	Results string        `placeholder:"FOLDER" help:"Folder of the table of all numbers. Default: bench/results."`
@@ -205,8 +207,11 @@ Only a quiet machine counts.`
 
 // flags are those of bench/peers.py.
 func (c *benchPeersCmd) flags(self string) []string {
-	flags := []string{"--stprune", self, "--repeat", fmt.Sprint(c.Repeat), "--for", fmt.Sprint(c.For.Seconds()), "--device", c.Device}
-	for name, values := range map[string][]string{"--case": c.Case, "--variant": c.Variant} {
+	flags := []string{"--stprune", self, "--for", fmt.Sprint(c.For.Seconds()), "--device", c.Device}
+	if c.Repeat != 0 {
+		flags = append(flags, "--repeat", fmt.Sprint(c.Repeat))
+	}
+	for name, values := range map[string][]string{"--case": c.Case, "--variant": c.Variant, "--what": c.What} {
 		for _, v := range values {
 			flags = append(flags, name, v)
 		}

@@ -1,4 +1,4 @@
-// Package bench measures how fast training steps are.
+// Package bench measures how fast training and choosing are.
 package bench
 
 import (
@@ -20,8 +20,19 @@ import (
 	"github.com/stprune/workbench/stprune/train"
 )
 
-// Step says what to measure: whole training steps (gather, forward, backward, clipping, Adam, statistics) on made-up values.
+// What [Step] measures.
+const (
+	TrainingStep = "step"     // gather, forward, backward, clipping, Adam, statistics
+	Evaluation   = "evaluate" // gather and forward in evaluation mode, the sums of the errors
+	Epoch        = "epoch"    // of few windows: [EpochBatches] training steps, then one evaluation
+)
+
+// EpochBatches is the number of training steps of an [Epoch]; with its one evaluation they are as a split of 6:2:2 makes them.
+const EpochBatches = 3
+
+// Step says what to measure on made-up values, whole batches throughout.
 type Step struct {
+	What     string // [TrainingStep] (default), [Evaluation] or [Epoch], these two of windows
 	Backbone string
 	Options  map[string]any // of the backbone
 	Nodes    int            // N; the graph is a ring
@@ -30,27 +41,28 @@ type Step struct {
 	History  int            // T; default 12
 	Horizon  int            // Q; default 12
 	PerDay   int            // steps of a day; default 288
-	Least    int            // steps measured at least; default 10
+	Least    int            // measurements at least; default 10, of epochs 2
 	For      time.Duration  // and as long as this; default 5 s
 	Began    time.Time      // of the process, to measure from it to the end of the first step; default: when Run is called
 }
 
 // Report is what was measured.
 type Report struct {
+	What       string        `json:"what"`
 	Backend    string        `json:"backend"`
 	Backbone   string        `json:"backbone"`
 	Nodes      int           `json:"nodes"`
 	Batch      int           `json:"batch"`
 	Unit       string        `json:"unit"`
 	Parameters int           `json:"parameters"`
-	Compile    time.Duration `json:"compile_ns"`    // of the step's first call
-	First      time.Duration `json:"first_step_ns"` // from Began to the end of the first step
-	Steps      int           `json:"steps"`
-	Median     time.Duration `json:"median_ns"` // from the end of a step to the end of the next, the host's work included
+	Compile    time.Duration `json:"compile_ns"`    // of all that was compiled
+	First      time.Duration `json:"first_step_ns"` // from Began to the end of the first step, evaluation or epoch; a second one warms up
+	Steps      int           `json:"steps"`         // of them measured after that
+	Median     time.Duration `json:"median_ns"`     // from the end of one to the end of the next, the host's work included
 	Fastest    time.Duration `json:"fastest_ns"`
 	Slowest    time.Duration `json:"slowest_ns"`
-	Host       float64       `json:"host_share"` // of the steps' time, in which the backend did not compute
-	// GFLOPs counts the forward matrix products of the backbone three times (backward takes twice as much) and nothing else,
+	Host       float64       `json:"host_share"` // of the time, in which the backend did not compute
+	// GFLOPs counts the matrix products of the backbone, in training three times (backward takes twice as much), and nothing else,
 	// at the median; 0 when the backbone doesn't say how many there are.
 	GFLOPs float64 `json:"gflop_per_s"`
 	// Plain is what the backend reaches in products of [16384,128] with [128,128] and nothing else (Go: of [512,128]), the best of some before and after
@@ -69,7 +81,17 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	def(&s.History, 12)
 	def(&s.Horizon, 12)
 	def(&s.PerDay, 288)
-	def(&s.Least, 10)
+	least := 10
+	switch s.What {
+	case "":
+		s.What = TrainingStep
+	case TrainingStep, Evaluation:
+	case Epoch:
+		least = 2
+	default:
+		return Report{}, fmt.Errorf("bench: %q can't be measured; choose %s, %s or %s", s.What, TrainingStep, Evaluation, Epoch)
+	}
+	def(&s.Least, least)
 	if s.For == 0 {
 		s.For = 5 * time.Second
 	}
@@ -84,12 +106,25 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	if s.Unit == train.Window { // whole batches only
-		windows.Train = windows.Train[:len(windows.Train)/s.Batch*s.Batch]
+	if s.What != TrainingStep && s.Unit != train.Window {
+		return Report{}, fmt.Errorf("bench: an evaluation takes whole windows; measure %s of unit %q", s.What, train.Window)
+	}
+	all, trained, evaluated := windows.Train, 1, 0 // batches each time
+	switch {
+	case s.What == Evaluation:
+		windows.Test, trained, evaluated = all[:s.Batch], 0, 1
+	case s.What == Epoch:
+		windows.Train, windows.Val = all[:EpochBatches*s.Batch], all[EpochBatches*s.Batch:(EpochBatches+1)*s.Batch]
+		trained, evaluated = EpochBatches, 1
+	case s.Unit == train.Window: // whole batches only
+		windows.Train = all[:len(all)/s.Batch*s.Batch]
 	}
 	c := train.Config{
 		Backbone: s.Backbone, Options: s.Options, Optim: optim.Default(), Unit: s.Unit,
 		Epochs: 1 << 20, Batch: s.Batch, EvalBatch: s.Batch, ValidateEvery: math.MaxInt32, Seed: 1,
+	}
+	if s.What == Epoch {
+		c.ValidateEvery = 1
 	}
 	source := train.Source{Series: series, Windows: windows}
 	pruner, err := stprune.NewFull(c.Units(source))
@@ -106,45 +141,89 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	stop, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var times []time.Duration
-	var first, computing, all time.Duration
-	var begin, last time.Time
-	err = trainer.Run(stop, train.Events{Step: func(p train.Progress) {
-		now := time.Now()
-		if begin.IsZero() { // the first step compiled, the second warms up
-			begin, first = now, now.Sub(s.Began)
-		} else if !last.IsZero() {
-			times = append(times, now.Sub(last))
-			computing, all = computing+p.Computing, all+now.Sub(last)
-		}
-		if len(times) == 0 {
-			begin = now
-		}
-		last = now
-		if len(times) >= s.Least && now.Sub(begin) >= s.For {
-			cancel()
-		}
-	}})
-	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.Canceled)) {
+	times := clock{began: s.Began, least: s.Least, length: s.For}
+	if err := s.repeat(ctx, trainer, &times); err != nil {
 		return Report{}, err
 	}
 	r := Report{
-		Backend: be.Kind, Backbone: s.Backbone, Nodes: s.Nodes, Batch: s.Batch, Unit: s.Unit, Parameters: trainer.Parameters(),
-		First: first, Steps: len(times), Fastest: slices.Min(times), Slowest: slices.Max(times),
-		Host: 1 - computing.Seconds()/all.Seconds(),
+		What: s.What, Backend: be.Kind, Backbone: s.Backbone, Nodes: s.Nodes, Batch: s.Batch, Unit: s.Unit, Parameters: trainer.Parameters(),
+		First: times.first, Steps: len(times.measured), Fastest: slices.Min(times.measured), Slowest: slices.Max(times.measured),
+		Host: 1 - times.computing.Seconds()/times.all.Seconds(),
 	}
 	for _, d := range trainer.Compiled() {
 		r.Compile += d
 	}
-	slices.Sort(times)
-	r.Median = times[len(times)/2]
-	perUnit := trainer.Products()
-	r.GFLOPs = 3 * 2 * perUnit * float64(s.Batch) / r.Median.Seconds() / 1e9
+	slices.Sort(times.measured)
+	r.Median = times.measured[len(times.measured)/2]
+	passes := float64(3*trained + evaluated)
+	r.GFLOPs = 2 * passes * trainer.Products() * float64(s.Batch) / r.Median.Seconds() / 1e9
 	after, err := plainProduct(be)
 	r.Plain, r.PeakMemory = max(before, after), run.PeakMemory()
 	return r, err
+}
+
+// clock takes the times of what is repeated, when each ends.
+type clock struct {
+	began  time.Time
+	least  int           // times at least
+	length time.Duration // in all at least
+
+	first          time.Duration // since it began
+	warm, last     time.Time     // the ends of the second and of the last
+	measured       []time.Duration
+	computing, all time.Duration // of those measured
+}
+
+// tick is told what the backend computed for the one that ends now, and tells whether enough are measured.
+func (c *clock) tick(computing time.Duration) (enough bool) {
+	now := time.Now()
+	switch {
+	case c.last.IsZero(): // it compiled
+		c.first = now.Sub(c.began)
+	case c.warm.IsZero():
+		c.warm = now
+	default:
+		c.measured = append(c.measured, now.Sub(c.last))
+		c.computing, c.all = c.computing+computing, c.all+now.Sub(c.last)
+	}
+	c.last = now
+	return len(c.measured) >= c.least && now.Sub(c.warm) >= c.length
+}
+
+// repeat does what is to be measured until the clock has enough of it.
+func (s Step) repeat(ctx context.Context, trainer *train.Trainer, times *clock) error {
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	if s.What == Evaluation {
+		for enough := false; !enough; {
+			_, _, spent, err := trainer.Evaluate(ctx, train.Test)
+			if err != nil {
+				return err
+			}
+			enough = times.tick(seconds(spent.Evaluation))
+		}
+		return nil
+	}
+	enough := errors.New("enough")
+	stop, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	events := train.Events{Step: func(p train.Progress) {
+		if times.tick(p.Computing) {
+			cancel(enough)
+		}
+	}}
+	if s.What == Epoch {
+		events = train.Events{Epoch: func(r train.EpochReport) error {
+			if times.tick(seconds(r.Seconds.Steps + r.Seconds.Evaluation)) {
+				return enough
+			}
+			return nil
+		}}
+	}
+	err := trainer.Run(stop, events)
+	if errors.Is(err, enough) || context.Cause(stop) == enough {
+		return nil
+	}
+	return err
 }
 
 // plainProduct is the speed in GFLOP/s of products of a tall matrix with a square one, as layers of the backbones are: the best of
@@ -182,13 +261,13 @@ func plainProduct(be *accel.Backend) (float64, error) {
 	return 2 * float64(rows) * width * width * layers / fastest / 1e9, nil
 }
 
-// series has enough windows for a few batches.
+// series has training windows for an epoch's batches at least.
 func (s Step) series() *datasets.Series {
-	steps := max(2*s.PerDay, 2*(s.Batch+s.History+s.Horizon))
+	batch := s.Batch
 	if s.Unit == train.Pair {
-		steps = max(2*s.PerDay, 2*(s.Batch/s.Nodes+s.History+s.Horizon))
+		batch = s.Batch / s.Nodes
 	}
-	return madeUp(steps, s.Nodes, s.PerDay)
+	return madeUp(max(2*s.PerDay, 2*(s.History+s.Horizon)+5*batch), s.Nodes, s.PerDay)
 }
 
 // madeUp is a wave on a ring of nodes.

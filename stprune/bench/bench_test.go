@@ -23,17 +23,53 @@ func TestStepCountsWhatItTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Steps != 5 || r.Fastest > r.Median || r.Median > r.Slowest || r.Fastest <= 0 || r.Compile <= 0 || r.First <= 0 || !(r.GFLOPs > 0) || !(r.Plain > 0) {
+		if r.What != bench.TrainingStep || r.Steps != 5 || r.Fastest > r.Median || r.Median > r.Slowest || r.Fastest <= 0 || r.Compile <= 0 || r.First <= 0 || !(r.GFLOPs > 0) || !(r.Plain > 0) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if _, err := (bench.Step{Backbone: "stid", Unit: train.Window}).Run(t.Context(), be); err == nil {
-		t.Error("0 nodes were measured")
+	for name, s := range map[string]bench.Step{
+		"0 nodes":             {Unit: train.Window},
+		"a nonesuch":          {Nodes: 3, Batch: 4, Unit: train.Window, What: "nonesuch"},
+		"evaluation of pairs": {Nodes: 3, Batch: 4, Unit: train.Pair, What: bench.Evaluation},
+	} {
+		s.Backbone = "stid"
+		if _, err := s.Run(t.Context(), be); err == nil {
+			t.Errorf("%s: measured", name)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (bench.Step{Backbone: "stid", Nodes: 3, Batch: 4, Unit: train.Window}).Run(ctx, be); err == nil {
-		t.Error("a cancelled measurement has a result")
+	for _, what := range []string{bench.TrainingStep, bench.Evaluation, bench.Epoch} {
+		if _, err := (bench.Step{What: what, Backbone: "stid", Nodes: 3, Batch: 4, Unit: train.Window}).Run(ctx, be); err == nil {
+			t.Errorf("a cancelled measurement of %s has a result", what)
+		}
+	}
+}
+
+// An epoch is longer than its training steps, an evaluation shorter than one of them; each is compiled within its first.
+func TestStepMeasuresEvaluationsAndEpochs(t *testing.T) {
+	be, err := accel.Open(t.Context(), "go", os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer be.Close()
+	fastest := map[string]time.Duration{}
+	for _, what := range []string{bench.TrainingStep, bench.Evaluation, bench.Epoch} {
+		r, err := bench.Step{What: what, Backbone: "stid", Nodes: 40, Batch: 16, Unit: train.Window, PerDay: 24, For: time.Nanosecond}.Run(t.Context(), be)
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := 10
+		if what == bench.Epoch {
+			least = 2
+		}
+		if r.What != what || r.Steps != least || r.First < r.Compile || r.Host < 0 || r.Host > 1 || !(r.GFLOPs > 0) {
+			t.Errorf("%+v", r)
+		}
+		fastest[what] = r.Fastest
+	}
+	if e, s := fastest[bench.Evaluation], fastest[bench.TrainingStep]; e >= s || fastest[bench.Epoch] <= s {
+		t.Errorf("fastest: %v; an evaluation is a part of a step, an epoch three steps and an evaluation", fastest)
 	}
 }
 
