@@ -203,6 +203,7 @@ func (d *domain) stepGraph(in []*node, padded bool) []*node {
 	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
 	total := cfg.Loss.Loss(e, weights)
 	refuse(total, cfg.Options["recompute"] == true, cfg.MemoryLimit)
+	d.tryEvaluation()
 	flat := graph.Slice(theta, graph.AxisRange(0, d.t.state.Parameters))
 	flat, slots, norm := cfg.Optim.Update(flat, d.t.gradient(total, params), slots, hyper, d.t.parts)
 	return append(append([]*node{pass.Theta(flat)}, slots...), total, norm, e.Stats(laplacian))
@@ -229,6 +230,24 @@ func (t *Trainer) gradient(total *node, params []*node) *node {
 	return graph.Concatenate(all, 0)
 }
 
+// tryEvaluation builds the evaluation's graph, with the first windows of the validation part, and forgets it: one that is refused is
+// refused before the first epoch is trained in vain.
+func (d *domain) tryEvaluation() {
+	n := min(d.t.cfg.EvalBatch, len(d.windows.Val))
+	if d.t.cfg.MemoryLimit == 0 || n == 0 {
+		return
+	}
+	own := d.weighted(d.windows.Val[:n], make([]float32, n))
+	defer release(own)
+	g := graph.NewGraph(d.t.backend, "evaluation")
+	defer g.Finalize()
+	var in []*node
+	for i, x := range slices.Concat([]*tensors.Tensor{d.t.theta}, own, d.fixed()) {
+		in = append(in, graph.Parameter(g, fmt.Sprint("input", i), x.Shape()))
+	}
+	d.evalGraph(in)
+}
+
 // evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums].
 func (d *domain) evalGraph(in []*node) []*node {
 	theta, starts, weights := in[0], in[1], in[2]
@@ -236,6 +255,7 @@ func (d *domain) evalGraph(in []*node) []*node {
 	b := d.layout.gather(r, starts, nil)
 	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
 	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	refusePass(theta.Graph(), starts.Shape().Size(), evalBatch, d.t.cfg.MemoryLimit)
 	return []*node{e.Sums(weights)}
 }
 

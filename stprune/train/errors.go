@@ -62,5 +62,6 @@ func (d *domain) errorGraph(in []*node) []*node {
 	b := d.layout.gather(r, starts, nil)
 	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
 	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	refusePass(theta.Graph(), starts.Shape().Size(), evalBatch, d.t.cfg.MemoryLimit)
 	return []*node{e.Sums(weights), graph.ReduceSum(e.Abs, 1), graph.ReduceSum(e.Mask, 1)}
 }

@@ -63,6 +63,7 @@ func (d *domain) forecastGraph(in []*node) []*node {
 	b := d.layout.gather(r, starts, nil)
 	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
 	forecast := d.model.Forward(pass, b.in)
+	refusePass(theta.Graph(), starts.Shape().Size(), evalBatch, d.t.cfg.MemoryLimit)
 	if !d.layout.raw {
 		forecast = graph.AddScalar(graph.MulScalar(forecast, d.layout.scaler.Std), d.layout.scaler.Mean)
 	}

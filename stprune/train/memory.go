@@ -53,20 +53,64 @@ func sameValues(n *node) bool {
 	return false
 }
 
-// MemoryError says that a training step would need more memory than [Config].MemoryLimit.
-type MemoryError struct{ Need, Limit int64 } // bytes; Need is an estimate from below
+// passBytes estimates what a forward pass takes at its peak, from below: everything that stays on the device, and the matrix product or
+// loop whose inputs and result take most together.
+func passBytes(g *graph.Graph) int64 {
+	var fixed, most int64
+	for _, n := range g.Nodes() {
+		if n.Type() == graph.NodeTypeParameter && n.Function().IsMain() {
+			fixed += n.Shape().ByteSize()
+		}
+		if n.Type() != graph.NodeTypeDotGeneral && n.Type() != graph.NodeTypeWhile {
+			continue
+		}
+		seen := map[*node]bool{}
+		bytes := int64(0)
+		if n.Type() == graph.NodeTypeDotGeneral {
+			bytes = n.Shape().ByteSize()
+		}
+		for _, in := range n.Inputs() {
+			for sameValues(in) {
+				in = in.Inputs()[0]
+			}
+			known := in.Type() == graph.NodeTypeParameter && in.Function().IsMain()
+			if !known && !seen[in] && in.Type() != graph.NodeTypeBroadcastInDim {
+				seen[in] = true
+				bytes += in.Shape().ByteSize()
+			}
+		}
+		most = max(most, bytes)
+	}
+	return fixed + most
+}
+
+// MemoryError says that a training step or a forward pass would need more memory than [Config].MemoryLimit.
+type MemoryError struct {
+	Need, Limit int64  // bytes; Need is an estimate from below
+	Work        string // what would need it, e.g. "a training step"
+	Remedy      string // what to do, e.g. "lower train.eval_batch"
+}
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("a training step would take at least %.1f GB, the limit is %.1f GB; "+
-		"lower train.batch, choose a smaller model, or set its option recompute where it has one", float64(e.Need)/1e9, float64(e.Limit)/1e9)
+	return fmt.Sprintf("%s would take at least %.1f GB, the limit is %.1f GB; %s", e.Work, float64(e.Need)/1e9, float64(e.Limit)/1e9, e.Remedy)
 }
 
 // refuse ends the building of a step that would need more memory than may be used; limit 0 is none.
 func refuse(loss *node, recompute bool, limit int64) {
 	if need := stepBytes(loss, recompute); limit > 0 && need > limit {
-		panic(error(&MemoryError{need, limit}))
+		panic(error(&MemoryError{need, limit, "a training step", "lower train.batch, choose a smaller model, or set its option recompute where it has one"}))
 	}
 }
+
+// refusePass does so with a forward pass of so many units; key is the setting that made them so many.
+func refusePass(g *graph.Graph, units int, key string, limit int64) {
+	if need := passBytes(g); limit > 0 && need > limit {
+		panic(error(&MemoryError{need, limit, fmt.Sprintf("a forward pass of %d units", units), "lower " + key + " or choose a smaller model"}))
+	}
+}
+
+// Settings that a forward pass takes its number of units from.
+const evalBatch, trainBatch = "train.eval_batch", "train.batch"
 
 // MachineMemory is the memory of this machine, or of the container that this process runs in, in bytes; 0 where it isn't known.
 func MachineMemory() int64 {

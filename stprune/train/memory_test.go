@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/stprune/workbench/stprune/backbone"
+	"github.com/stprune/workbench/stprune/method"
+	"github.com/stprune/workbench/stprune/optim"
 )
 
 func TestStepsBeyondTheLimitAreRefused(t *testing.T) {
@@ -26,6 +29,56 @@ func TestStepsBeyondTheLimitAreRefused(t *testing.T) {
 	}
 	if MachineMemory() < 1<<28 {
 		t.Errorf("this machine has %d bytes", MachineMemory())
+	}
+}
+
+// A step that fits is no use where its evaluation doesn't: it is refused before the first step. Other forward passes are when asked for.
+func TestForwardPassesBeyondTheLimitAreRefused(t *testing.T) {
+	be := open(t, "go")
+	ctx := t.Context()
+	for _, stream := range []bool{false, true} {
+		c := config()
+		c.Epochs, c.Batch, c.EvalBatch, c.MemoryLimit, c.Stream = 1, 1, 64, 1, stream
+		c.Optim = optim.Config{Name: "sgd", LR: 0.01} // which keeps little beside the parameters
+		step := new(MemoryError)
+		if err := trainer(t, be, c, false, full).Run(ctx, Events{}); !errors.As(err, &step) || step.Work != "a training step" {
+			t.Fatalf("limit 1: %v", err)
+		}
+		c.MemoryLimit = step.Need
+		tr := trainer(t, be, c, false, full)
+		steps := 0
+		for name, err := range map[string]error{
+			"training": tr.Run(ctx, Events{Step: func(Progress) { steps++ }}),
+			"errors": func() error {
+				_, err := tr.Errors(ctx, Validation, func(int, int, []float32, []float32) {})
+				return err
+			}(),
+			"forecasts": func() error {
+				_, err := tr.Forecasts(ctx, 0, Train, make([]int, 64))
+				return err
+			}(),
+			"measuring": func() error {
+				_, err := tr.Measure(ctx, Train, method.Needs{Loss: true})
+				return err
+			}(),
+		} {
+			if refused := new(MemoryError); !errors.As(err, &refused) || refused.Need <= step.Need || !strings.Contains(err.Error(), "lower train.eval_batch") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if steps > 0 {
+			t.Errorf("%d steps before the evaluation was refused", steps)
+		}
+		c.EvalBatch = 1
+		if err := trainer(t, be, c, false, full).Run(ctx, Events{}); err != nil {
+			t.Errorf("evaluation of one window: %v", err)
+		}
+	}
+
+	c := config()
+	c.Unit, c.MemoryLimit = Pair, 1
+	if _, err := trainer(t, be, c, false, full).Measure(ctx, Train, method.Needs{Loss: true}); err == nil || !strings.Contains(err.Error(), "lower train.batch") {
+		t.Errorf("measuring pairs: %v", err)
 	}
 }
 
@@ -48,7 +101,11 @@ func TestEstimateOfAttention(t *testing.T) {
 			Tod:   input("tod", dtypes.Float32, batch, steps), Dow: input("dow", dtypes.Float32, batch, steps),
 			TodIndex: input("slot", dtypes.Int32, batch, steps), DowIndex: input("day", dtypes.Int32, batch, steps),
 		})
-		return float64(stepBytes(graph.ReduceAllSum(forecast), options["recompute"] == true))
+		kept, held := stepBytes(graph.ReduceAllSum(forecast), options["recompute"] == true), passBytes(g)
+		if held <= 0 || held > kept {
+			t.Errorf("%d nodes, %v: a forward pass holds %d bytes, the step %d", nodes, options, held, kept)
+		}
+		return float64(kept)
 	}
 	const nodes = 500
 	kept := estimate(nodes, nil)

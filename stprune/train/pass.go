@@ -48,6 +48,11 @@ func (d *domain) passGraph(kind passKind) func([]*node) []*node {
 		b := d.layout.gather(r, starts, units)
 		pass, _ := backbone.NewPass(d.model, theta, constants, nil)
 		forecast := d.model.Forward(pass, b.in)
+		key := evalBatch
+		if _, chooses := d.t.pruner.(stprune.Chooser); kind.unit == Pair || chooses && kind.needs.Gradients {
+			key = trainBatch
+		}
+		refusePass(theta.Graph(), starts.Shape().Size(), key, d.t.cfg.MemoryLimit)
 		e := loss.New(forecast, b.target, b.mask, d.layout.scaler, d.layout.raw)
 		normal := func(x *node) *node {
 			return graph.DivScalar(graph.AddScalar(x, -d.layout.scaler.Mean), d.layout.scaler.Std)
