@@ -9,7 +9,7 @@ import (
 
 // A column is a list of float32 in the smallest of four codings:
 //
-//	same     one value for all
+//	same     one value for all, of short columns: for a long one a few bytes could ask for any amount of memory
 //	palette  up to 256 values and one byte for each place
 //	plain    float32, exact
 //	log16    2 bytes: NaN, 0, or a step on a logarithmic scale from the smallest to the largest value; relative error below 1e-3
@@ -22,8 +22,11 @@ const (
 	codeLog16
 )
 
-// exactUpTo is the length up to which columns are exact.
-const exactUpTo = 1 << 17
+// Lengths up to which columns are exact, and up to which they may be coded as same.
+const (
+	exactUpTo = 1 << 17
+	sameUpTo  = 1 << 23
+)
 
 const (
 	log16NaN   = 0
@@ -50,9 +53,9 @@ func appendColumn(b []byte, values []float32) []byte {
 		palette = append(palette, bits)
 	}
 	switch {
-	case len(palette) == 1:
+	case len(palette) == 1 && len(values) <= sameUpTo:
 		return binary.LittleEndian.AppendUint32(append(b, codeSame), palette[0])
-	case len(palette) > 1 && len(values) > 2*len(palette):
+	case len(palette) > 0 && len(values) > 2*len(palette):
 		b = append(b, codePalette, byte(len(palette)-1))
 		for _, bits := range palette {
 			b = binary.LittleEndian.AppendUint32(b, bits)
@@ -110,8 +113,8 @@ func appendLog16(b []byte, values []float32, low, high float32) []byte {
 	return b
 }
 
-// readColumn takes a column of n values off the front of b. Nothing is allocated before b is known to hold it; "same" must be
-// bounded by the caller, through n.
+// readColumn takes a column of n values off the front of b. Nothing is allocated before b is known to hold it, a byte or more for each
+// value but for same.
 func readColumn(b []byte, n int) (values []float32, rest []byte, err error) {
 	if len(b) < 1 {
 		return nil, nil, errShort
@@ -122,6 +125,8 @@ func readColumn(b []byte, n int) (values []float32, rest []byte, err error) {
 	switch {
 	case !ok:
 		return nil, nil, fmt.Errorf("column coding %d is unknown", code)
+	case code == codeSame && n > sameUpTo:
+		return nil, nil, fmt.Errorf("a column of %d values coded as one; at most %d can be", n, sameUpTo)
 	case code == codePalette && len(b) > 0:
 		size += 4 * (int(b[0]) + 1)
 	}

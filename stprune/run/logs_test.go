@@ -1,6 +1,8 @@
 package run
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -121,6 +123,71 @@ func TestColumnCodings(t *testing.T) {
 			if !exact && (c.code != codeLog16 || math.Abs(float64(got[i]-v)) > 1e-3*float64(v)) {
 				t.Fatalf("%s: value %d is %v, want %v", name, i, got[i], v)
 			}
+		}
+	}
+}
+
+// Runs of more windows than a column may code as one value are read back; what a few bytes only declare is not.
+func TestLongRuns(t *testing.T) {
+	const n = sameUpTo + 9
+	value := func(v float32) []float32 {
+		out := make([]float32, n)
+		for i := range out {
+			out[i] = v
+		}
+		return out
+	}
+	scores := Scores{Windows: Difficulty{value(2), value(3), value(1)}}
+	if got, err := decodeScores(encodeScores(scores)); err != nil || !reflect.DeepEqual(got, scores) {
+		t.Errorf("scores of %d windows are not read back: %v", n, err)
+	}
+	kept := Kept{Units: n, PerWindow: 1, Selection: stprune.Selection{Weight: value(2), IDs: make([]int32, n)}}
+	for i := range kept.IDs {
+		kept.IDs[i] = int32(i)
+	}
+	for name, k := range map[string]Kept{
+		"listed": kept,
+		"all":    {Units: maxWindows, PerWindow: 1, Selection: stprune.Selection{All: true}},
+		"pairs":  {Units: 15 * maxWindows, PerWindow: 15, Selection: stprune.Selection{All: true}},
+	} {
+		b, err := encodeKept(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeKept(b); err != nil || !reflect.DeepEqual(got, k) {
+			t.Errorf("%s: a selection of %d units is not read back: %v", name, k.Units, err)
+		}
+	}
+	if _, err := encodeKept(Kept{Units: maxWindows + 1, PerWindow: 1, Selection: stprune.Selection{All: true}}); err == nil {
+		t.Errorf("a selection of %d windows was written", maxWindows+1)
+	}
+
+	declare := func(sizes ...uint64) (b []byte) {
+		for _, size := range sizes {
+			b = binary.AppendUvarint(b, size)
+		}
+		return b
+	}
+	same := []byte{codeSame, 0, 0, 0, 0}
+	columns := bytes.Repeat(same, 6)
+	for name, b := range map[string][]byte{
+		"same":      append(declare(maxWindows, 0), columns...),
+		"nodes":     append(declare(1, maxWindows), columns...),
+		"palette":   append(declare(maxWindows, 0), codePalette, 0, 0, 0, 0, 0),
+		"beyond":    append(declare(maxWindows+1, 0), columns...),
+		"undefined": declare(maxWindows, 0),
+	} {
+		if _, err := decodeScores(b); err == nil {
+			t.Errorf("%s: %d bytes were read as scores", name, len(b))
+		}
+	}
+	for name, b := range map[string][]byte{
+		"ids":     append(declare(maxWindows, 1, keptWeight, maxWindows), columns...),
+		"bitmap":  append(declare(maxWindows, 1, keptWeight|keptBitmap, maxWindows), columns...),
+		"summary": append(declare(maxWindows, 1, keptSummary), columns...),
+	} {
+		if _, err := decodeKept(b); err == nil {
+			t.Errorf("%s: %d bytes were read as a selection", name, len(b))
 		}
 	}
 }

@@ -169,7 +169,8 @@ func (r *recorder) restore(b []byte) error {
 	return nil
 }
 
-// encodeScores writes the numbers of windows and of nodes (0: none), then level, complexity and weight of each.
+// encodeScores writes the numbers of windows and of nodes (0: none), then level, complexity and weight of each. An epoch's selection is
+// written before them and refuses more than [maxWindows].
 func encodeScores(s Scores) []byte {
 	b := binary.AppendUvarint(nil, uint64(len(s.Windows.Level)))
 	nodes := 0
@@ -185,15 +186,12 @@ func encodeScores(s Scores) []byte {
 	return b
 }
 
-// maxLength bounds what a stored column may declare: a "same" column of any length is a few bytes on disk.
-const maxLength = 1 << 23
-
 func decodeScores(b []byte) (Scores, error) {
 	var sizes [2]int
 	for i := range sizes {
 		v, n := binary.Uvarint(b)
-		if n <= 0 || v > maxLength {
-			return Scores{}, fmt.Errorf("a length is missing or above %d", maxLength)
+		if n <= 0 || v > maxWindows {
+			return Scores{}, fmt.Errorf("a length is missing or above %d", maxWindows)
 		}
 		sizes[i], b = int(v), b[n:]
 	}

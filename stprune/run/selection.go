@@ -91,6 +91,9 @@ const selectionLimit = 4 << 20
 //	units    k, then a bitmap of n bits when k > n/16, else the gaps between ids as varints; then weights and probabilities
 //	summary  count per window as varints, then the sums of weights
 func encodeKept(k Kept) ([]byte, error) {
+	if k.Windows() > maxWindows {
+		return nil, fmt.Errorf("selection: %d training windows; at most %d can be stored: train on a shorter part of the series", k.Windows(), maxWindows)
+	}
 	head := binary.AppendUvarint(nil, uint64(k.Units))
 	head = binary.AppendUvarint(head, uint64(k.PerWindow))
 	if k.All {
@@ -142,8 +145,11 @@ func encodeKept(k Kept) ([]byte, error) {
 	return appendColumn(b, v.Weight), nil
 }
 
-// maxUnits bounds what a stored file may declare; ids are int32.
-const maxUnits = 1<<31 - 1
+// What a stored file may declare: ids are int32, and that all units of so many windows are kept takes a few bytes.
+const (
+	maxUnits   = 1<<31 - 1
+	maxWindows = 1 << 27
+)
 
 func decodeKept(b []byte) (Kept, error) {
 	var k Kept
@@ -162,8 +168,8 @@ func decodeKept(b []byte) (Kept, error) {
 	if fault == nil && (k.PerWindow < 1 || k.Units%k.PerWindow != 0) {
 		fault = fmt.Errorf("%d units do not make whole windows of %d", k.Units, k.PerWindow)
 	}
-	if fault == nil && k.Windows() > maxLength {
-		fault = fmt.Errorf("%d windows; at most %d can be read", k.Windows(), maxLength)
+	if fault == nil && k.Windows() > maxWindows {
+		fault = fmt.Errorf("%d windows; at most %d can be read", k.Windows(), maxWindows)
 	}
 	if fault == nil && len(b) == 0 {
 		fault = errShort
