@@ -91,7 +91,8 @@ type benchSelectCmd struct {
 }
 
 func (c *benchSelectCmd) Help() string {
-	return "Seconds and bytes are those of one choice: training a scoring model, which static methods need first, is no part of them."
+	return `Seconds and bytes are those of one choice: training a scoring model, which static methods need first, is no part of them. Ten
+million units are no problem for st-prune; choices that would take more than 4 GiB with the scoring model's measurements are refused, as in a run.`
 }
 
 func (c *benchSelectCmd) Run(ctx context.Context) error {
