@@ -63,7 +63,7 @@ type Config struct {
 	// the same bits. For series that don't fit the device.
 	Stream bool
 
-	MemoryLimit int64 // bytes; a step that would take more is refused before it is compiled; 0: none
+	MemoryLimit int64 // bytes; a training step or forward pass that would take more is refused before it is compiled; 0: none
 
 	// Only trains nothing but the parameters whose names begin with one of these; empty: all. Running statistics follow the data
 	// everywhere, as in PyTorch's training mode.
