@@ -221,7 +221,7 @@ func TestCongestionByHand(t *testing.T) {
 		true:  {-1 / d, math.NaN(), 1 / d, 0, 0, 0},
 		false: {-1 / d, 1 / d / 2, 0},
 	} {
-		for i, got := range congestion(series, w, perNode) {
+		for i, got := range congestion(series, w, w.Train, perNode) {
 			if (got != got) != (want[i] != want[i]) || got == got && !near(got, want[i]) {
 				t.Errorf("per node %v, item %d: %v, want %v", perNode, i, got, want[i])
 			}
@@ -446,7 +446,7 @@ func TestErrorsAddUpToTheResult(t *testing.T) {
 		}
 		agree := func(a, b float64) bool { return math.Abs(a-b) < 1e-5*b }
 		for name, groups := range map[string][]GroupError{
-			"all": {e.All}, "hour": e.Hour, "horizon": e.Horizon, "node by error": e.NodeError, "node by level": e.NodeLevel,
+			"all": {e.All}, "hour": e.Hour, "horizon": e.Horizon, "node by error": e.NodeError, "node by level": e.NodeLevel, "congestion": e.Congestion,
 		} {
 			var a, b, targets float64
 			for _, g := range groups {
@@ -473,6 +473,16 @@ func TestErrorsAddUpToTheResult(t *testing.T) {
 		}
 		if len(e.Rare) != 2 || !(e.Rare[0].Against >= e.Rare[1].Against) || e.Rare[0].Targets > e.Rare[1].Targets {
 			t.Errorf("%s: rare windows %+v", data, e.Rare)
+		}
+		// The windows that are worst in both runs are the same for either run; those of one are no worse than its own worst.
+		back, err := full.Errors(t.Context(), pruned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, g := range e.Both {
+			if b := back.Both[i]; b.MAE != g.Against || b.Against != g.MAE || g.MAE > e.Own[i].MAE || g.Against > e.Own[i].Against || g.MAE+g.Against < e.Rare[i].MAE+e.Rare[i].Against {
+				t.Errorf("%s: worst in both %+v, the other way round %+v, in one %+v, own %+v", data, g, b, e.Rare[i], e.Own[i])
+			}
 		}
 		again, err := full.Errors(t.Context(), full)
 		if err != nil {

@@ -22,21 +22,24 @@ type GroupError struct {
 
 // GroupErrors says where the test errors of a run differ from those of another one, usually of full data. The hour is that of a
 // window's first forecast step; nodes are grouped by decile of their MAE under the other run, and of their mean value in the
-// training part.
+// training part. Congestion is by decile of how far the targets of a (window, node) pair lie from what is usual there, as in
+// [Shares].
 //
 // Rare holds the windows with the highest MAE under the other run, the worst 1 % and 5 %. As these were chosen for the other
 // run's errors, chance alone makes the run look better on them; Own is fair in this: it compares the worst windows of each run
-// with each other, and counts the run's targets.
+// with each other, and counts the run's targets. So is Both, the windows with the highest sum of both runs' MAE.
 type GroupErrors struct {
-	Run       string       `json:"run"`
-	Against   string       `json:"against"`
-	All       GroupError   `json:"all"`
-	Hour      []GroupError `json:"hour"`
-	Horizon   []GroupError `json:"horizon"`
-	NodeError []GroupError `json:"node_error"`
-	NodeLevel []GroupError `json:"node_level"`
-	Rare      []GroupError `json:"rare"`
-	Own       []GroupError `json:"own"`
+	Run        string       `json:"run"`
+	Against    string       `json:"against"`
+	All        GroupError   `json:"all"`
+	Hour       []GroupError `json:"hour"`
+	Horizon    []GroupError `json:"horizon"`
+	NodeError  []GroupError `json:"node_error"`
+	NodeLevel  []GroupError `json:"node_level"`
+	Congestion []GroupError `json:"congestion"`
+	Rare       []GroupError `json:"rare"`
+	Own        []GroupError `json:"own"`
+	Both       []GroupError `json:"both"`
 }
 
 // rareShares are the shares of windows that count as rare.
@@ -51,41 +54,48 @@ func (s *Subject) Errors(ctx context.Context, against *Subject) (GroupErrors, er
 	if err != nil {
 		return GroupErrors{}, err
 	}
-	a, err := s.testErrors(ctx)
+	unusual := deciles(congestion(series, w, w.Test, true))
+	a, err := s.testErrors(ctx, unusual)
 	if err != nil {
 		return GroupErrors{}, err
 	}
-	b, err := against.testErrors(ctx)
+	b, err := against.testErrors(ctx, unusual)
 	if err != nil {
 		return GroupErrors{}, err
 	}
 
 	out := GroupErrors{Run: s.ID, Against: against.ID}
-	groups := func(g grouping, a, b []tally) []GroupError {
-		mine, theirs := g.sum(a), g.sum(b)
+	summed := func(labels []string, mine, theirs []tally) []GroupError {
 		var all []GroupError
-		for i, label := range g.labels {
+		for i, label := range labels {
 			if mine[i].count > 0 {
 				all = append(all, groupError(label, mine[i], theirs[i]))
 			}
 		}
 		return all
 	}
+	groups := func(g grouping, a, b []tally) []GroupError { return summed(g.labels, g.sum(a), g.sum(b)) }
 	out.All = groupError("all", total(a.window), total(b.window))
 	out.Hour = groups(hours(series.Calendar, w.Test, w.History), a.window, b.window)
-	horizon := grouping{}
+	var steps []string
 	for h := range w.Horizon {
-		horizon.labels, horizon.of = append(horizon.labels, fmt.Sprint(h+1)), append(horizon.of, h)
+		steps = append(steps, fmt.Sprint(h+1))
 	}
-	out.Horizon = groups(horizon, a.horizon, b.horizon)
+	out.Horizon = summed(steps, a.horizon, b.horizon)
+	out.Congestion = summed(unusual.labels, a.unusual, b.unusual)
 	out.NodeError = groups(deciles(maes(b.node)), a.node, b.node)
 	mean, _ := nodeLevels(series, w)
 	out.NodeLevel = groups(deciles(mean), a.node, b.node)
+	both := make([]tally, len(a.window)) // of the same targets, so that the mean orders as the sum of both runs' MAE
+	for i := range both {
+		both[i] = total([]tally{a.window[i], b.window[i]})
+	}
 	for _, share := range rareShares {
 		label := fmt.Sprintf("worst %.0f %%", 100*share)
-		mine, theirs := worst(a.window, share), worst(b.window, share)
+		mine, theirs, either := worst(a.window, share), worst(b.window, share), worst(both, share)
 		out.Rare = append(out.Rare, groupError(label, pick(a.window, theirs), pick(b.window, theirs)))
 		out.Own = append(out.Own, groupError(label, pick(a.window, mine), pick(b.window, theirs)))
+		out.Both = append(out.Both, groupError(label, pick(a.window, either), pick(b.window, either)))
 	}
 	return out, nil
 }
@@ -154,22 +164,27 @@ func pick(items []tally, places []int) tally {
 	return total(some)
 }
 
-// testErrors are absolute errors on the test part, by window, by node and by horizon.
-type testErrors struct{ window, node, horizon []tally }
+// testErrors are absolute errors on the test part, by window, node, horizon, and group of (window, node) pairs.
+type testErrors struct{ window, node, horizon, unusual []tally }
 
-func (s *Subject) testErrors(ctx context.Context) (testErrors, error) {
+func (s *Subject) testErrors(ctx context.Context, unusual grouping) (testErrors, error) {
 	t, done, err := s.trainer(ctx)
 	if err != nil {
 		return testErrors{}, err
 	}
 	defer done()
 	series, w := s.Sources[0].Series, s.Sources[0].Windows
-	e := testErrors{window: make([]tally, len(w.Test)), node: make([]tally, series.N), horizon: make([]tally, w.Horizon)}
+	e := testErrors{window: make([]tally, len(w.Test)), node: make([]tally, series.N), horizon: make([]tally, w.Horizon),
+		unusual: make([]tally, len(unusual.labels))}
 	all, err := t.Errors(ctx, train.Test, func(_, window int, sum, count []float32) {
 		for n, v := range sum {
-			for _, to := range []*tally{&e.window[window], &e.node[n]} {
-				to.sum += float64(v)
-				to.count += float64(count[n])
+			to := []*tally{&e.window[window], &e.node[n]}
+			if group := unusual.of[window*series.N+n]; group >= 0 {
+				to = append(to, &e.unusual[group])
+			}
+			for _, t := range to {
+				t.sum += float64(v)
+				t.count += float64(count[n])
 			}
 		}
 	})

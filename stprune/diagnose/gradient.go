@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/stat"
@@ -16,9 +17,10 @@ import (
 
 // GradientOptions of [Subject.Gradients]; the zero value is usable.
 type GradientOptions struct {
-	Draws int    // selections to measure of each method, spread evenly over its pruned epochs, and uniform ones; default 8
-	Most  int    // units of the full gradient at most; when there are more, a uniform sample of so many stands for all. Default 200,000
-	Seed  uint64 // of uniform draws and sample; default 1
+	Draws  int    // selections to measure of each method, spread evenly over its pruned epochs, and uniform ones; default 8
+	Epochs []int  // pruned epochs (from 1) whose selections to measure in their place, always at the best parameters; default none
+	Most   int    // units of the full gradient at most; when there are more, a uniform sample of so many stands for all. Default 200,000
+	Seed   uint64 // of uniform draws and sample; default 1
 }
 
 // Gradients compares selections' weighted gradients with the gradient of all training units, all at the same parameters, in
@@ -89,9 +91,18 @@ func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...C
 		return Gradients{}, fmt.Errorf("run %s: the full gradient is 0; nothing can be compared with it", s.ID)
 	}
 	for _, c := range choices {
-		epochs := evenly(c.Pruned(), o.Draws)
-		if len(epochs) == 0 {
+		pruned := c.Pruned()
+		if len(pruned) == 0 {
 			return Gradients{}, fmt.Errorf("gradients: %s has no pruned epoch; its gradient is the full one", c.Name)
+		}
+		epochs := evenly(pruned, o.Draws)
+		if len(o.Epochs) > 0 {
+			epochs = o.Epochs
+		}
+		for _, epoch := range epochs {
+			if !slices.Contains(pruned, epoch) {
+				return Gradients{}, fmt.Errorf("gradients: epoch %d of %s is not a pruned one; choose from %v", epoch, c.Name, pruned)
+			}
 		}
 		var kept, plain []drawn
 		for i, epoch := range epochs {

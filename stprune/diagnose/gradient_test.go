@@ -113,6 +113,16 @@ func TestGradientsTellBiasFromVariance(t *testing.T) {
 		t.Errorf("%+v", small)
 	}
 
+	chosen, err := full.Gradients(t.Context(), GradientOptions{Epochs: []int{3, 10}}, biased)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := chosen.Draws[0]; d.Count != 2 || len(d.Epochs) != 2 || d.Epochs[0] != 3 || chosen.Draws[1].Count != 2 {
+		t.Errorf("of epochs 3 and 10: %+v", chosen.Draws)
+	}
+	_, err = full.Gradients(t.Context(), GradientOptions{Epochs: []int{1}}, biased) // warm-up
+	refused(t, err, "epoch 1 of st-prune is not a pruned one; choose from [2 3")
+
 	_, err = full.Gradients(t.Context(), GradientOptions{}, choice(t, full))
 	refused(t, err, "no pruned epoch")
 	_, err = full.Gradients(t.Context(), GradientOptions{}, ofUnits(5, 1, stprune.Selection{IDs: []int32{0}}))

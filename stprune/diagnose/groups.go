@@ -93,16 +93,16 @@ func nodeLevels(s *datasets.Series, w *datasets.Windows) (mean, std []float64) {
 	return mean, std
 }
 
-// congestion is how far a training window's targets lie from what is usual at their node: the mean over its measured targets of
+// congestion is how far the targets of windows, given by their starts, lie from what is usual at their node: the mean over its measured targets of
 // (y − mean)/deviation, both of the node over the training part; nodes that never change count as usual. It is [windows], or with
 // perNode [windows·N] of every (window, node) pair; NaN without measured targets.
-func congestion(s *datasets.Series, w *datasets.Windows, perNode bool) []float64 {
+func congestion(s *datasets.Series, w *datasets.Windows, starts []int32, perNode bool) []float64 {
 	mean, std := nodeLevels(s, w)
 	width := 1
 	if perNode {
 		width = s.N
 	}
-	out, count := make([]float64, len(w.Train)*width), make([]float64, len(w.Train)*width)
+	out, count := make([]float64, len(starts)*width), make([]float64, len(starts)*width)
 	sums, counts := make([]float64, s.T+1), make([]float64, s.T+1) // of a node's steps before t
 	for n := range s.N {
 		for t := range s.T {
@@ -114,7 +114,7 @@ func congestion(s *datasets.Series, w *datasets.Windows, perNode bool) []float64
 				}
 			}
 		}
-		for i, start := range w.Train {
+		for i, start := range starts {
 			from, to := int(start)+w.History, int(start)+w.History+w.Horizon
 			cell := i*width + n%width
 			out[cell] += sums[to] - sums[from]

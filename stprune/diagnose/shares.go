@@ -117,7 +117,7 @@ func (s *Subject) Shares(c Choice) (Shares, error) {
 	}
 	out.Hour = shares(hours(series.Calendar, w.Train, w.History), window)
 	out.Weekday = shares(weekdays(series.Calendar, w.Train, w.History), window)
-	out.Congestion = shares(deciles(congestion(series, w, width > 1)), func(cell int) int { return cell })
+	out.Congestion = shares(deciles(congestion(series, w, w.Train, width > 1)), func(cell int) int { return cell })
 	if width > 1 {
 		mean, _ := nodeLevels(series, w)
 		out.Node = shares(deciles(mean), func(cell int) int { return cell % width })
