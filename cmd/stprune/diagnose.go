@@ -3,26 +3,35 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/stprune/workbench/figures"
+	"github.com/stprune/workbench/stprune/compare"
 	"github.com/stprune/workbench/stprune/diagnose"
 	runs "github.com/stprune/workbench/stprune/run"
 )
 
-// diagnoseCmd asks a stored run what its selections did.
+// diagnoseCmd asks a stored run, or the rows of a comparison over seeds, what selections did.
 type diagnoseCmd struct {
-	ID      string   `arg:"" name:"run" help:"Id of the run, or how it begins."`
-	Against string   `placeholder:"RUN" help:"Another run on the same data to compare with, usually of full data. For replay: the run of method full whose scores are used."`
-	What    []string `placeholder:"TOPIC" help:"Topics, see above. Default: kept, overlap and scores, as far as the runs have them."`
-	Set     []string `sep:"none" placeholder:"KEY=VALUE" help:"Change a setting of the run: for replay, e.g. prune.method=random; or data.name, when its data set has another name now. May be repeated."`
-	Runs    string   `type:"path" env:"STPRUNE_RUNS" default:"runs" help:"Folder of runs."`
-	Backend string   `default:"auto" help:"Backend: auto, xla, xla:cpu, xla:cuda, go."`
-	JSON    bool     `help:"Print JSON."`
+	ID      string    `arg:"" name:"run" help:"Id of the run, or how it begins; or a comparison (TOML), see above."`
+	Against string    `placeholder:"RUN" help:"Another run on the same data to compare with, usually of full data. For replay: the run of method full whose scores are used. Of a comparison: a row's label, or the control that it is, such as random or equal-visits."`
+	What    []string  `placeholder:"TOPIC" help:"Topics, see above. Default: kept, overlap and scores, as far as the runs have them; of a comparison kept."`
+	Epochs  []int     `placeholder:"EPOCH" help:"For gradient: pruned epochs, from 1, whose selections to measure. Default: 8, spread evenly."`
+	Set     []string  `sep:"none" placeholder:"KEY=VALUE" help:"Change a setting of the run: for replay, e.g. prune.method=random; or data.name, when its data set has another name now. May be repeated."`
+	Row     string    `placeholder:"LABEL" help:"Of a comparison: the row to ask. Default: its first primary method, or its first."`
+	Rho     []float64 `placeholder:"SHARE" help:"Of a comparison: only these retentions. Default: all."`
+	CSV     string    `type:"path" placeholder:"FILE" help:"Of a comparison: also write the numbers into this file."`
+	Runs    string    `type:"path" env:"STPRUNE_RUNS" default:"runs" help:"Folder of runs."`
+	Backend string    `default:"auto" help:"Backend: auto, xla, xla:cpu, xla:cuda, go."`
+	JSON    bool      `help:"Print JSON."`
+
+	spec *compare.Spec // when a comparison is asked
 }
 
 func (c *diagnoseCmd) Help() string {
@@ -34,13 +43,15 @@ scores: rank correlation of scores between epochs and between both runs; how muc
 
 spread: how much the errors of windows and of (window, node) pairs vary under RUN's best parameters, which says beforehand whether scoring can pay.
 
-errors: test errors of RUN against the other run, by hour, horizon and node, and in the rare windows.
+errors: test errors of RUN against the other run, by hour, horizon, node and congestion, and in the rare windows.
 
-gradient: gradients of the selections of RUN, and of the other run, against that of all data, beside uniform samples.
+gradient: gradients of the selections of RUN, and of the other run, against that of all data, beside uniform samples, all at RUN's best parameters: those of earlier epochs are not kept.
 
 replay: what RUN's method (see --set) selects by the scores of a run of full data, without training.
 
-The topics spread, errors and gradient compute, with the best parameters of finished runs; the others read files.`
+The topics spread, errors and gradient compute, with the best parameters of finished runs; the others read files.
+
+For a comparison (a TOML file of 'stprune compare') kept, overlap, errors and gradient are asked of a row's finished runs, seed by seed against those of the other row: means with their standard deviations over seeds, in how many seeds the row's number is the lower one, and the exact p of the paired differences. That p is of one number by itself: of 100 numbers that do not differ, about 3 reach 0.031.`
 }
 
 // topics in the order in which they are printed.
@@ -56,11 +67,20 @@ func (c *diagnoseCmd) Validate() error {
 			return fmt.Errorf("--what %s compares two runs: give the other by --against", w)
 		}
 	}
+	if filepath.Ext(c.ID) == ".toml" {
+		return c.validateComparison()
+	}
+	if c.Row != "" || len(c.Rho) > 0 || c.CSV != "" {
+		return errors.New("--row, --rho and --csv are for a comparison: give its TOML file in place of a run")
+	}
 	return nil
 }
 
 func (c *diagnoseCmd) Run(ctx context.Context) error {
-	d := diagnosis{ctx: ctx, found: map[string]any{}, out: os.Stdout}
+	if c.spec != nil {
+		return c.overSeeds(ctx)
+	}
+	d := diagnosis{ctx: ctx, found: map[string]any{}, out: os.Stdout, epochs: c.Epochs}
 	if c.JSON {
 		d.out = io.Discard
 	}
@@ -133,6 +153,7 @@ type diagnosis struct {
 	choice, other diagnose.Choice
 	found         map[string]any // by topic
 	out           io.Writer
+	epochs        []int // for gradient
 }
 
 // show prints a table under its title; an empty one is left out.
@@ -271,7 +292,9 @@ func (d *diagnosis) errors() error {
 	}{
 		{"", []diagnose.GroupError{e.All}}, {" by hour", e.Hour}, {" by horizon", e.Horizon},
 		{" by the node's error in the other run", e.NodeError}, {" by the node's mean value", e.NodeLevel},
+		{" by congestion (targets against the node's usual, in its standard deviations)", e.Congestion},
 		{" in the windows that are worst in the other run (chosen by its errors, which favours RUN)", e.Rare}, {" in the worst windows of each run", e.Own},
+		{" in the windows that are worst in both runs together", e.Both},
 	} {
 		var rows [][]string
 		for _, x := range g.groups {
@@ -287,7 +310,7 @@ func (d *diagnosis) gradient() error {
 	if d.against != nil && len(d.other.Pruned()) > 0 {
 		choices = append(choices, d.other)
 	}
-	g, err := d.run.Gradients(d.ctx, diagnose.GradientOptions{}, choices...)
+	g, err := d.run.Gradients(d.ctx, diagnose.GradientOptions{Epochs: d.epochs}, choices...)
 	if err != nil {
 		return err
 	}

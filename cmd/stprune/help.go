@@ -27,7 +27,7 @@ var examples = map[string]string{
 	"data synth":   "stprune data synth --nodes 24 --days 28 --seed 1",
 	"data verify":  "stprune data verify mine",
 	"evaluate":     "stprune evaluate 3fa9\nstprune evaluate 3fa9 --set data.name=other --part validation",
-	"diagnose":     "stprune diagnose 3fa9 --against 81c0\nstprune diagnose 3fa9 --what kept --json",
+	"diagnose":     "stprune diagnose 3fa9 --against 81c0\nstprune diagnose 3fa9 --what kept --json\nstprune diagnose comparison.toml --against equal-visits --what errors,kept --csv tail.csv",
 	"naive":        "stprune naive mine --set data.split=[7,1,2]",
 	"compare":      "stprune compare comparison.toml --plan  # what is there, and what it will take\nstprune compare comparison.toml",
 	"report":       "stprune report comparison.toml\nstprune report sweep.toml --out study --runs runs",

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/stprune/workbench/stprune/stats"
@@ -113,6 +114,9 @@ type Paired struct {
 	P          float64 `json:"p"`          // of [stats.SignFlip], not adjusted for the number of groups
 }
 
+// rounding is the share up to which a difference is one of summing up in another order, and counts as none.
+const rounding = 1e-9
+
 // Summarise takes the values of each pair of runs. Groups are the same where their labels are up to ": ", since the bounds of
 // deciles may differ between runs; such a label is then cut there.
 func Summarise(pairs [][]Value) ([]Summary, error) {
@@ -142,8 +146,12 @@ func Summarise(pairs [][]Value) ([]Summary, error) {
 			if v.Against == nil {
 				continue
 			}
-			against, difference = append(against, *v.Against), append(difference, v.Value-*v.Against)
-			if v.Value < *v.Against {
+			d := v.Value - *v.Against
+			if math.Abs(d) <= rounding*math.Abs(*v.Against) {
+				d = 0
+			}
+			against, difference = append(against, *v.Against), append(difference, d)
+			if d < 0 {
 				lower++
 			}
 		}

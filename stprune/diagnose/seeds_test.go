@@ -8,7 +8,7 @@ import (
 func TestSummariseByHand(t *testing.T) {
 	of := func(x float64) *float64 { return &x }
 	pairs := [][]Value{
-		{{"errors", "hour", "MAE", "01:00", 1, of(2)}, {"errors", "node", "MAE", "decile 1: 2 to 3", 4, of(4)}, {"kept", "hour", "weight", "01:00", 1, nil}},
+		{{"errors", "hour", "MAE", "01:00", 1, of(2)}, {"errors", "node", "MAE", "decile 1: 2 to 3", 4, of(4)}, {"kept", "hour", "weight", "01:00", 1, nil}, {"kept", "all", "kept share", "all", 0.1, of(0.1 + 1e-15)}},
 		{{"errors", "hour", "MAE", "01:00", 3, of(5)}, {"errors", "node", "MAE", "decile 1: 2 to 4", 6, of(5)}, {"kept", "hour", "weight", "01:00", 2, nil}},
 		{{"errors", "hour", "MAE", "01:00", 2, of(5)}, {"kept", "hour", "weight", "01:00", 3, nil}},
 	}
@@ -20,6 +20,7 @@ func TestSummariseByHand(t *testing.T) {
 		{"errors", "hour", "MAE", "01:00", 3, Mean{2, 1}, &Paired{Mean{4, math.Sqrt(3)}, Mean{-2, 1}, 3, 0.25}},
 		{"errors", "node", "MAE", "decile 1", 2, Mean{5, math.Sqrt2}, &Paired{Mean{4.5, math.Sqrt(0.5)}, Mean{0.5, math.Sqrt(0.5)}, 0, 1}},
 		{"kept", "hour", "weight", "01:00", 3, Mean{2, 1}, nil},
+		{"kept", "all", "kept share", "all", 1, Mean{0.1, 0}, &Paired{Mean{0.1, 0}, Mean{0, 0}, 0, 1}},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%+v", got)
