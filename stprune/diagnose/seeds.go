@@ -64,17 +64,19 @@ func (s Shares) Values(against *Shares) []Value {
 	return all
 }
 
-// OverlapValues are the Jaccard indices, beside what chance gives.
+// OverlapValues are the Jaccard indices, beside what chance gives, and the units of the first set beside those of the second.
 func OverlapValues(overlaps []Overlap) []Value {
-	var all []Value
+	var all, units []Value
 	for _, o := range overlaps {
 		epoch := "any epoch"
 		if o.Epoch > 0 {
 			epoch = fmt.Sprintf("epoch %d", o.Epoch)
 		}
 		all = append(all, Value{"overlap", "epoch", "Jaccard", epoch, o.Jaccard, &o.Expected})
+		b := float64(o.B)
+		units = append(units, Value{"overlap", "epoch", "units", epoch, float64(o.A), &b})
 	}
-	return all
+	return append(all, units...)
 }
 
 // Values are those of each method's draws, beside uniform samples.

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
+func of(x float64) *float64 { return &x }
+
 func TestSummariseByHand(t *testing.T) {
-	of := func(x float64) *float64 { return &x }
 	pairs := [][]Value{
 		{{"errors", "hour", "MAE", "01:00", 1, of(2)}, {"errors", "node", "MAE", "decile 1: 2 to 3", 4, of(4)}, {"kept", "hour", "weight", "01:00", 1, nil}, {"kept", "all", "kept share", "all", 0.1, of(0.1 + 1e-15)}},
 		{{"errors", "hour", "MAE", "01:00", 3, of(5)}, {"errors", "node", "MAE", "decile 1: 2 to 4", 6, of(5)}, {"kept", "hour", "weight", "01:00", 2, nil}},
@@ -70,6 +71,7 @@ func TestValuesAreThoseOfTheDiagnoses(t *testing.T) {
 		"kept":          {s.Values(nil), Value{"kept", "all", "kept share", "all", s.Kept, nil}},
 		"kept, another": {s.Values(&s), Value{"kept", "weekday", "weight", "Monday", s.Weekday[0].Weight, &s.Weekday[0].Weight}},
 		"overlap":       {OverlapValues(overlaps), Value{"overlap", "epoch", "Jaccard", "any epoch", 1, &last.Expected}},
+		"units":         {OverlapValues(overlaps), Value{"overlap", "epoch", "units", "any epoch", float64(last.A), of(float64(last.B))}},
 		"gradient":      {g.Values(), Value{"gradient", "random against uniform samples", "gradient", "bias", g.Draws[0].Bias, &g.Draws[1].Bias}},
 	} {
 		found := false
