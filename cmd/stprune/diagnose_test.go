@@ -146,15 +146,16 @@ func TestDiagnoseOverSeeds(t *testing.T) {
 		t.Fatalf("%+v", all)
 	}
 	for _, f := range all {
-		topics := map[string]bool{}
+		topics, pairs := map[string]bool{}, len(f.Seeds)
 		for _, n := range f.Numbers {
 			topics[n.Topic] = true
+			pairs = min(pairs, n.Pairs)
 			want := []float64{mae("st-prune", f.Rho), mae("random", f.Rho)}
 			if n.Topic == "errors" && n.By == "all" && (math.Abs(n.Value.Mean-want[0]) > 1e-5 || math.Abs(n.Comparison.Against.Mean-want[1]) > 1e-5 || n.Pairs != 2) {
 				t.Errorf("at %v errors are %+v against %+v, want %v", f.Rho, n.Value, n.Comparison, want)
 			}
 		}
-		if len(topics) != 4 || len(f.Seeds) != 2 || f.Against != "random" {
+		if len(topics) != 4 || pairs != 2 || len(f.Seeds) != 2 || f.Against != "random" {
 			t.Errorf("%+v", f)
 		}
 	}

@@ -79,11 +79,12 @@ func OverlapValues(overlaps []Overlap) []Value {
 	return append(all, units...)
 }
 
-// Values are those of each method's draws, beside uniform samples.
+// Values are those of each method's draws, beside uniform samples. Run 1 is that of the first choice that was measured.
 func (g Gradients) Values() []Value {
 	var all []Value
 	for i := 0; i+1 < len(g.Draws); i += 2 {
 		mine, uniform := g.Draws[i], g.Draws[i+1]
+		by := fmt.Sprintf("selections of run %d", i/2+1) // names may tell the seed
 		for _, x := range []struct {
 			of   string
 			a, b float64
@@ -91,7 +92,7 @@ func (g Gradients) Values() []Value {
 			{"cosine", mine.Cosine.Mean, uniform.Cosine.Mean}, {"size", mine.Size.Mean, uniform.Size.Mean}, {"error", mine.Error.Mean, uniform.Error.Mean},
 			{"error of the mean", mine.MeanError, uniform.MeanError}, {"noise of the mean", mine.Noise, uniform.Noise}, {"bias", mine.Bias, uniform.Bias},
 		} {
-			all = append(all, Value{"gradient", mine.Name + " against uniform samples", "gradient", x.of, x.a, &x.b})
+			all = append(all, Value{"gradient", by, "gradient", x.of, x.a, &x.b})
 		}
 	}
 	return all

@@ -72,7 +72,7 @@ func TestValuesAreThoseOfTheDiagnoses(t *testing.T) {
 		"kept, another": {s.Values(&s), Value{"kept", "weekday", "weight", "Monday", s.Weekday[0].Weight, &s.Weekday[0].Weight}},
 		"overlap":       {OverlapValues(overlaps), Value{"overlap", "epoch", "Jaccard", "any epoch", 1, &last.Expected}},
 		"units":         {OverlapValues(overlaps), Value{"overlap", "epoch", "units", "any epoch", float64(last.A), of(float64(last.B))}},
-		"gradient":      {g.Values(), Value{"gradient", "random against uniform samples", "gradient", "bias", g.Draws[0].Bias, &g.Draws[1].Bias}},
+		"gradient":      {g.Values(), Value{"gradient", "selections of run 1", "gradient", "bias", g.Draws[0].Bias, &g.Draws[1].Bias}},
 	} {
 		found := false
 		for _, v := range c.values {
