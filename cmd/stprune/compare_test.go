@@ -21,7 +21,7 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	write("'st-prune'")
-	if out := output(t, 0, "compare", file, "--backend", "go", "--plan"); !strings.Contains(out, "8 different runs: 0 finished, 8 to train\n") {
+	if out := output(t, 0, "compare", file, "--backend", "go", "--plan"); !strings.Contains(out, "10 different runs: 0 finished, 10 to train\n") {
 		t.Errorf("the plan is\n%s", out)
 	}
 	if out := output(t, 0, "compare", file, "--backend", "go", "--collect"); !strings.Contains(out, "not trained yet") {

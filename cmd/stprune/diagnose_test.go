@@ -167,7 +167,7 @@ func TestDiagnoseOverSeeds(t *testing.T) {
 	if len(lines) != 1+len(all[0].Numbers)+len(all[1].Numbers) || !strings.HasPrefix(lines[1], "st-prune,random,fixed,0.5,kept,kept share,all,all,2,0.5") {
 		t.Errorf("%d lines, %s", len(lines), lines[1])
 	}
-	if some := ask("--against", "equal-visits", "--rho", "0.25"); len(some) != 1 || some[0].Rho != 0.25 || !strings.HasPrefix(some[0].Against, "full data, 1") {
+	if some := ask("--against", "equal-visits", "--rho", "0.25"); len(some) != 1 || some[0].Rho != 0.25 || !strings.HasPrefix(some[0].Against, "full data, 0.5 ×") {
 		t.Errorf("%+v", some)
 	}
 

@@ -92,7 +92,7 @@ func printResult(w io.Writer, r *runs.Run, result *runs.Result) error {
 		forward = fmt.Sprintf("\nto choose units   %d windows × nodes forward only, %d to train a scoring model", result.Forwards, result.Scoring)
 	}
 	pruning := ""
-	if p, ok := result.Payoff(); ok {
+	if p, ok := result.Payoff(); ok && r.Spec.Prune.Method != "full" {
 		pruning = "\npruning           " + p.String()
 	}
 	s := result.Seconds

@@ -139,15 +139,15 @@ func (s *session) fill(g *group) error {
 				r.against[role] = c
 			}
 		}
-		units, batch := float64(schedule.Units()), spec.Train.Batch
+		steps, visits := s.planner.Planned(spec, schedule)
 		full, base, like := all(spec), all(s.spec.Base), all(s.like(spec))
 		suffix := s.suffix(r, full, base)
 		control(Full, "full data"+s.suffix(r, like, base), like)
-		full.Train.Epochs = nearest(float64(schedule.TotalSteps(batch)) / math.Ceil(units/float64(batch)))
-		control(EqualSteps, named(full)+suffix, full)
-		full.Train.Batch = schedule.PrunedBatch(batch)
-		full.Train.Epochs = nearest(float64(schedule.TotalVisits()) / units)
-		control(EqualVisits, named(full)+suffix, full)
+		full, label := lasting(full, schedule.Units(), steps)
+		control(EqualSteps, label+suffix, full)
+		full.Train.Batch = schedule.PrunedBatch(spec.Train.Batch)
+		full, label = lasting(full, schedule.Units(), stepsOf(full, schedule.Units(), float64(visits)/float64(s.planner.Visits())))
+		control(EqualVisits, label+suffix, full)
 		random := s.uniform(spec)
 		as := s.suffix(r, random, s.spec.pruned(Method{Name: "random"}, g.policy, g.rho, 0))
 		control(Random, "random"+as, random)
@@ -196,11 +196,26 @@ func (s *session) suffix(r *row, control, common run.Spec) string {
 	return ", as " + r.label
 }
 
-// nearest is that many epochs as a whole number, at least 1.
-func nearest(epochs float64) int { return max(1, int(math.Round(epochs))) }
+// whole is the share by which a control of whole epochs may miss what it is to have; else it ends within an epoch.
+const whole = 0.05
 
-func named(s run.Spec) string {
-	return fmt.Sprintf("full data, %d × batch %d", s.Train.Epochs, s.Train.Batch)
+// lasting is a spec of full data with about so many steps, and its label.
+func lasting(full run.Spec, units, steps int) (run.Spec, string) {
+	epoch := stepsOf(full, units, 1)
+	epochs := max(1, math.Round(float64(steps)/float64(epoch)))
+	full.Train.Epochs, full.Train.MaxSteps = int(epochs), 0
+	if math.Abs(epochs*float64(epoch)/float64(steps)-1) > whole {
+		epochs = float64(steps) / float64(epoch)
+		full.Train.Epochs, full.Train.MaxSteps = int(math.Ceil(epochs)), steps
+	}
+	return full, fmt.Sprintf("full data, %.3g × batch %d", epochs, full.Train.Batch)
+}
+
+// stepsOf is the number of steps, at least 1, in which a spec of full data visits its units so many times.
+func stepsOf(full run.Spec, units int, times float64) int {
+	epochs, part := math.Modf(times)
+	batch := float64(full.Train.Batch)
+	return max(1, int(epochs*math.Ceil(float64(units)/batch)+math.Round(part*float64(units)/batch)))
 }
 
 // add gives the group's row with the runs of spec, under all seeds, a role. Label is for a new one.
@@ -229,9 +244,10 @@ func (s *session) seed(r *row, spec run.Spec) error {
 	if err != nil {
 		return err
 	}
+	steps, visits := s.planner.Planned(spec, schedule)
 	r.planned = plan{
-		epochs: spec.Train.Epochs, batch: schedule.PrunedBatch(spec.Train.Batch), steps: schedule.TotalSteps(spec.Train.Batch),
-		visits: s.planner.Planned(schedule), raised: raised(schedule, spec.Train.Unit),
+		epochs: spec.Train.Epochs, batch: schedule.PrunedBatch(spec.Train.Batch), steps: steps, visits: visits,
+		raised: raised(schedule, spec.Train.Unit),
 	}
 	for _, seed := range s.spec.Seeds {
 		spec.Train.Seed = seed
@@ -262,7 +278,7 @@ func (s *session) addTimed(g *group, r *row, full run.Spec, suffix string) {
 	if !s.spec.wants(EqualSeconds) || visits == nil {
 		return
 	}
-	full.Train.Epochs = 1
+	full.Train.Epochs, full.Train.MaxSteps = 1, 0
 	var c *row
 	for _, have := range g.rows {
 		if have.timed != nil && s.planner.ID(have.timed.spec) == s.planner.ID(full) {
@@ -292,9 +308,13 @@ func (s *session) settle() error {
 				r.reason = "known when the pruned runs and the equal-visits control have results"
 				continue
 			}
-			spec := r.timed.spec
-			spec.Train.Epochs = nearest(budget / epoch)
-			r.label, r.reason = named(spec)+r.timed.suffix, ""
+			schedule, err := s.planner.Schedule(r.timed.spec)
+			if err != nil {
+				return err
+			}
+			tenths := max(1, math.Round(10*budget/epoch)) // clocks are no finer, and a few seconds more or less are to mean the same run
+			spec, label := lasting(r.timed.spec, schedule.Units(), stepsOf(r.timed.spec, schedule.Units(), tenths/10))
+			r.label, r.reason = label+r.timed.suffix, ""
 			if err := s.seed(r, spec); err != nil {
 				return err
 			}
@@ -325,7 +345,7 @@ func (s *session) seconds(t *timed) (budget, epoch float64) {
 	}
 	for _, r := range t.epoch {
 		for _, result := range s.finished(r) {
-			epochs = append(epochs, (result.Seconds.Total-result.Seconds.Compile)/float64(result.Epochs))
+			epochs = append(epochs, (result.Seconds.Total-result.Seconds.Compile)/result.FullEpochs)
 		}
 	}
 	return median(budgets), median(epochs)

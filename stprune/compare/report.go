@@ -338,7 +338,7 @@ func (s *session) notes() []string {
 				}
 				budget, epoch := s.seconds(r.timed)
 				notes = append(notes, fmt.Sprintf("Equal seconds, %s, retention %s: the pruned runs took %.1f s without compiling (median over %s), "+
-					"an epoch of full data with batch %d takes %.2f s; the control has %s.", s.spec.policy(g.policy), percent(g.rho), budget, of, r.planned.batch, epoch, counted(r.planned.epochs, "epoch")))
+					"an epoch of full data with batch %d takes %.2f s; the control has %.3g epochs.", s.spec.policy(g.policy), percent(g.rho), budget, of, r.planned.batch, epoch, float64(r.planned.visits)/float64(s.planner.Visits())))
 			}
 		}
 	}
@@ -435,7 +435,7 @@ func (r *Outcome) fill(from stored) {
 	}
 	pruned, kept, effective := 0, 0, 0.0
 	for _, e := range from.epochs {
-		if e.Units < result.Units {
+		if e.Units < result.Units && !from.full {
 			pruned, kept, effective = pruned+1, kept+e.Units, effective+e.Selection.EffectiveSize
 		}
 	}

@@ -14,6 +14,7 @@ import (
 // stored is what the store has of a run.
 type stored struct {
 	status      run.Status // empty when nobody has asked for it
+	full        bool       // nothing is pruned
 	result      *run.Result
 	epochs      []run.Epoch
 	environment run.Environment
@@ -98,7 +99,7 @@ func (s *session) read(id string) stored {
 	if err != nil {
 		return stored{fault: err.Error()}
 	}
-	got := stored{status: r.Status()}
+	got := stored{status: r.Status(), full: r.Spec.Prune.Method == "full"}
 	if got.status != run.Finished {
 		got.fault = cmp.Or(r.Fault(), string(got.status))
 		return got

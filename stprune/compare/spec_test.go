@@ -115,18 +115,20 @@ func TestParseRefuses(t *testing.T) {
 func TestControls(t *testing.T) {
 	for _, c := range []struct {
 		settings string
-		want     map[Role][2]int // epochs, batch
+		want     map[Role][3]int // epochs, batch, steps
 	}{
-		// Batches of 20: 11 steps in full epochs, 2 in pruned ones: 11 + 4·2 + 11 = 30, nearest to 3 epochs of 11.
-		// Visits: 220 + 4·22 + 220 = 528, 2.4 epochs.
-		{"", map[Role][2]int{Full: {6, 20}, EqualSteps: {3, 20}, EqualVisits: {2, 20}, Random: {6, 20}}},
+		// Batches of 20: 11 steps in full epochs, 2 in pruned ones: 11 + 4·2 + 11 = 30, of which 3 epochs of 11 miss more than 5 %.
+		// Visits: 220 + 4·22 + 220 = 528, 2 epochs and 88 units, 4 batches.
+		{"", map[Role][3]int{Full: {6, 20, 66}, EqualSteps: {3, 20, 30}, EqualVisits: {3, 20, 26}, Random: {6, 20, 30}}},
 		// Pruned batches of 2: 11 steps in every epoch, as full data has.
-		{"batch_policy = ['keep-steps']", map[Role][2]int{Full: {6, 20}, EqualSteps: {6, 20}, EqualVisits: {2, 2}, Random: {6, 2}}},
-		// Batches of 4 in pruned epochs: 6 steps each: 11 + 24 + 11 = 46, 4.2 epochs.
-		{"prune.pruned_batch = 4", map[Role][2]int{Full: {6, 20}, EqualSteps: {4, 20}, EqualVisits: {2, 4}, Random: {6, 4}}},
-		// Pairs: 440 units, 44 kept. Steps 22 + 4·3 + 22 = 56 of 22 an epoch.
-		{"train.unit = 'pair'", map[Role][2]int{Full: {6, 20}, EqualSteps: {3, 20}, EqualVisits: {2, 20}, Random: {6, 20}}},
-		{"controls = ['full']", map[Role][2]int{Full: {6, 20}}},
+		{"batch_policy = ['keep-steps']", map[Role][3]int{Full: {6, 20, 66}, EqualSteps: {6, 20, 66}, EqualVisits: {3, 2, 264}, Random: {6, 2, 66}}},
+		// Batches of 4 in pruned epochs: 6 steps each: 11 + 24 + 11 = 46; 4 epochs are 44.
+		{"prune.pruned_batch = 4", map[Role][3]int{Full: {6, 20, 66}, EqualSteps: {4, 20, 44}, EqualVisits: {3, 4, 132}, Random: {6, 4, 46}}},
+		// Pairs: 440 units, 44 kept. Steps 22 + 4·3 + 22 = 56 of 22 an epoch. Visits: 1056, 2 epochs and 176 units, 9 batches.
+		{"train.unit = 'pair'", map[Role][3]int{Full: {6, 20, 132}, EqualSteps: {3, 20, 56}, EqualVisits: {3, 20, 53}, Random: {6, 20, 56}}},
+		// 6 epochs of 22 units: less than an epoch.
+		{"prune.warm_up = 0\nprune.delta = 1", map[Role][3]int{Full: {6, 20, 66}, EqualSteps: {2, 20, 12}, EqualVisits: {1, 20, 7}, Random: {6, 20, 12}}},
+		{"controls = ['full']", map[Role][3]int{Full: {6, 20, 66}}},
 	} {
 		spec := parse(t, "methods = ['st-prune']\nseeds = [1]\nrho = [0.1]\ntrain.epochs = 6\ntrain.batch = 20\nprune.min_units = 1\n"+
 			"data.split = [22, 3, 4]\ndata.history = 6\ndata.horizon = 5\nbackend.name = 'go'\ndata.name = 'waves'\n"+c.settings)
@@ -135,14 +137,14 @@ func TestControls(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.close()
-		got := map[Role][2]int{}
+		got := map[Role][3]int{}
 		for _, r := range s.groups[0].rows {
 			if !slices.Contains(r.roles, Pruner) {
 				continue
 			}
 			for role, control := range r.against {
 				if role != EqualSeconds {
-					got[role] = [2]int{control.planned.epochs, control.planned.batch}
+					got[role] = [3]int{control.planned.epochs, control.planned.batch, control.planned.steps}
 				}
 			}
 		}

@@ -101,8 +101,9 @@ func (r *Report) Intro() []string {
 		all = append(all, fmt.Sprintf("† ST-Prune is %s (arXiv 2602.19113): its equations are not available to us, and these are not the paper's numbers.", reconstruction))
 	}
 	if r.has(func(c Cell) bool { return slices.ContainsFunc(c.Against, func(a *Against) bool { return a.Ratio > 0 }) }) {
-		all = append(all, fmt.Sprintf("Controls with equal steps, visits or seconds have whole epochs, at least one. Where one took over %s more or less than the method, "+
-			"how much stands in place of the verdict, such as \"5.0× the visits\": the difference beside it is not one at equal cost.", percent(equal)))
+		all = append(all, fmt.Sprintf("Controls with equal steps, visits or seconds have whole epochs where those miss by at most %s what a method's schedule plans, else they end "+
+			"within an epoch. Where one took over %s more or less than the method, how much stands in place of the verdict, such as \"5.0× the visits\": "+
+			"the difference beside it is not one at equal cost.", percent(whole), percent(equal)))
 	}
 	all = append(all, r.smallest())
 	if r.has(func(c Cell) bool { return c.Others != nil && c.Others.Of > 1 }) {
@@ -127,8 +128,7 @@ func (r *Report) Reading() (before, terms []string, after string) {
 		"undecided: larger, and not proven",
 		"not enough seeds: with so few no difference can be proven",
 	}
-	return before, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes, with those of scoring models. " +
-		"Controls match what a method's schedule plans, rounded to whole epochs of at least 1."
+	return before, terms, "Kept is the share of units in pruned epochs, visits are epochs of all data, forwarded and back-propagated are windows × nodes, with those of scoring models."
 }
 
 var roleNames = map[Role]string{

@@ -71,6 +71,8 @@ func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 		return fail("run %s recorded scores of windows, not of blocks", s.ID)
 	case spec.Train.Epochs > len(recorded):
 		return fail("train.epochs = %d, but run %s has recorded %d; lower it, or take the scores from a longer run", spec.Train.Epochs, s.ID, len(recorded))
+	case spec.Train.MaxSteps > 0:
+		return fail("train.max_steps = %d, and epochs are replayed whole; leave it out", spec.Train.MaxSteps)
 	case m.Needs.Probed():
 		return fail("method %s needs a scoring model, which is trained with the run", m.Name)
 	}

@@ -136,6 +136,7 @@ func TestReplayRefuses(t *testing.T) {
 		"λ = 1, 1, 0":            {"prune.method=st-prune", "prune.lambda_t=0.5"},
 		"train.unit = pair":      {"prune.method=random", "train.unit=pair"},
 		"has recorded 10":        {"prune.method=random", "train.epochs=11"},
+		"train.max_steps = 9":    {"prune.method=random", "train.max_steps=9"},
 		"no method \"nonsense\"": {"prune.method=nonsense"},
 	} {
 		_, err := full.Replay(t.Context(), tiny(t, settings...))

@@ -67,9 +67,18 @@ func (p *Planner) Schedule(spec Spec) (stprune.Schedule, error) {
 	return s, nil
 }
 
-// Planned is the number of windows × nodes that a run on the schedule visits.
-func (p *Planner) Planned(s stprune.Schedule) int64 {
-	return int64(math.Round(float64(p.Visits()) / float64(s.Units()) * float64(s.TotalVisits())))
+// Planned is the number of optimiser steps that a run of the spec takes on its schedule, and of the windows × nodes that it visits.
+func (p *Planner) Planned(spec Spec, s stprune.Schedule) (steps int, visits int64) {
+	units, left := 0, spec.Train.MaxSteps
+	if left == 0 {
+		left = math.MaxInt
+	}
+	for epoch := range s.Epochs() {
+		n := min(left, s.Steps(epoch, spec.Train.Batch))
+		steps, left = steps+n, left-n
+		units += min(s.Keep(epoch), n*s.Batch(epoch, spec.Train.Batch))
+	}
+	return steps, int64(math.Round(float64(p.Visits()) / float64(s.Units()) * float64(units)))
 }
 
 // Backend is what the name of the specs' backend stands for.

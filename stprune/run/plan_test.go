@@ -7,7 +7,7 @@ import (
 // What is planned is what happens.
 func TestPlanner(t *testing.T) {
 	for _, settings := range [][]string{
-		{"prune.method=full"}, {"prune.method=random"}, {"prune.method=st-prune", "prune.anneal=linear"},
+		{"prune.method=full"}, {"prune.method=full", "train.max_steps=5"}, {"prune.method=random", "train.max_steps=5"}, {"prune.method=random"}, {"prune.method=st-prune", "prune.anneal=linear"},
 		{"prune.method=random", "train.unit=pair", "prune.pruned_batch=7", "backend.name=auto"},
 	} {
 		t.Setenv("GOMLX_BACKEND", "go")
@@ -25,10 +25,9 @@ func TestPlanner(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		visits := p.Visits() * int64(s.TotalVisits()) / int64(s.Units())
-		if p.ID(spec) != r.ID || s.Units() != result.Units || s.TotalSteps(spec.Train.Batch) != result.Steps || visits != result.Visits {
-			t.Errorf("%v: planned %s: %d units, %d steps, %d visits; it became %+v", settings, p.ID(spec), s.Units(),
-				s.TotalSteps(spec.Train.Batch), visits, result)
+		steps, visits := p.Planned(spec, s)
+		if p.ID(spec) != r.ID || s.Units() != result.Units || steps != result.Steps || visits != result.Visits {
+			t.Errorf("%v: planned %s: %d units, %d steps, %d visits; it became %+v", settings, p.ID(spec), s.Units(), steps, visits, result)
 		}
 	}
 }

@@ -66,6 +66,7 @@ type Model struct {
 // Train is the training loop.
 type Train struct {
 	Epochs    int    `toml:"epochs"`     // default 20
+	MaxSteps  int    `toml:"max_steps"`  // optimiser steps after which the run ends, also within an epoch; schedules go over them; default 0, none
 	Batch     int    `toml:"batch"`      // units per step; default 64
 	EvalBatch int    `toml:"eval_batch"` // windows per evaluation step; default 64
 	Unit      string `toml:"unit"`       // "window", "pair" (one node of a window) or "block" (some of its nodes); default "window"
@@ -288,7 +289,7 @@ func (s Spec) Check() error {
 		least int
 	}{
 		{"data.history", s.Data.History, 0}, {"data.horizon", s.Data.Horizon, 0},
-		{"train.epochs", s.Train.Epochs, 1}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
+		{"train.epochs", s.Train.Epochs, 1}, {"train.max_steps", s.Train.MaxSteps, 0}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
 		{"train.block", s.Train.Block, 1},
 		{"train.validate_every", s.Train.ValidateEvery, 0}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
 		{"backend.devices", s.Backend.Devices, 1},
@@ -421,7 +422,7 @@ func (s Spec) training(prunedBatch int) train.Config {
 	return train.Config{
 		Backbone: s.Model.Backbone, Options: s.Model.Options,
 		Optim: s.Optim, Schedule: s.Schedule,
-		Unit: s.Train.Unit, Block: s.Train.Block, BlockBy: s.Train.BlockBy, Epochs: s.Train.Epochs,
+		Unit: s.Train.Unit, Block: s.Train.Block, BlockBy: s.Train.BlockBy, Epochs: s.Train.Epochs, MaxSteps: s.Train.MaxSteps,
 		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
 		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience, Only: s.Train.Only,
 		Loss:       reduction,
@@ -579,7 +580,8 @@ const formatVersion = 2
 // Specs of equal meaning have equal ids. Backend "auto" must have been replaced by what it stands for.
 func (s Spec) ID(dataHash string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "stprune run/%d\n%sdata %s\n", formatVersion, s.meaning().TOML(), dataHash)
+	meaning := bytes.Replace(s.meaning().TOML(), []byte("\nmax_steps = 0\n"), []byte("\n"), 1) // runs from before it came keep their ids
+	fmt.Fprintf(h, "stprune run/%d\n%sdata %s\n", formatVersion, meaning, dataHash)
 	if m, err := method.ByName(s.Prune.Method); err == nil && m.Revision > 0 {
 		fmt.Fprintf(h, "revision %d of %s\n", m.Revision, m.Name)
 	}

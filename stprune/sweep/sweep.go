@@ -71,7 +71,8 @@ func Open(ctx context.Context, spec Spec, o Options) (*Sweep, error) {
 			r.Backend.Name = p.Backend() // so that a worker elsewhere trains this run, or none
 			if id := p.ID(r); !seen[id] {
 				seen[id] = true
-				s.jobs = append(s.jobs, Job{Spec: r, ID: id, Epochs: r.Train.Epochs, Visits: p.Planned(schedule)})
+				_, visits := p.Planned(r, schedule)
+				s.jobs = append(s.jobs, Job{Spec: r, ID: id, Epochs: r.Train.Epochs, Visits: visits})
 			}
 			return nil
 		}()

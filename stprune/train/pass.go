@@ -188,7 +188,7 @@ func (t *Trainer) choose(d *domain, s *stprune.Selection, candidates []int32, si
 // The pruner is told nothing before all are measured, so that an interruption leaves it as it was.
 func (t *Trainer) forward(ctx context.Context) error {
 	p, ok := t.pruner.(stprune.Forwarder)
-	if !ok || t.state.Forwarded || t.state.Epoch+1 == t.cfg.Epochs {
+	if !ok || t.state.Forwarded || t.ends(t.state.Epoch+1) {
 		return nil
 	}
 	fail := func(err error) error {

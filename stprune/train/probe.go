@@ -54,7 +54,7 @@ func Probe(ctx context.Context, be compute.Backend, c Config, s Scoring, needs m
 	if needs.Error || needs.Norms {
 		repeats = max(1, s.Repeats)
 	}
-	c.Epochs, c.Patience, c.GraphStats, c.Inexact, c.unvalidated = max(1, s.Epochs), 0, false, false, true
+	c.Epochs, c.MaxSteps, c.Patience, c.GraphStats, c.Inexact, c.unvalidated = max(1, s.Epochs), 0, 0, false, false, true
 	var p *method.Probe
 	var cost Cost
 	for r := range repeats {

@@ -43,6 +43,7 @@ type Config struct {
 	Batch         int // units per step in full epochs
 	PrunedBatch   int // units per step in pruned epochs; 0: as Batch
 	EvalBatch     int // windows per evaluation step
+	MaxSteps      int // optimiser steps after which training ends, also within an epoch; schedules by step are laid over them; 0: Epochs alone say when
 	ValidateEvery int // epochs; 0: as often as the visits since the last time reach those of the validation part; the last epoch always is
 	Patience      int // epochs without a better validation after which training ends, with the next validation; 0: never
 
@@ -92,7 +93,7 @@ type Trainer struct {
 
 	state     state
 	selection *stprune.Selection // of the epoch under way; nil between epochs
-	chosen    []int32            // units that this epoch has trained on, where they are chosen within batches
+	chosen    []int32            // units that this epoch has trained on, where its selection doesn't say
 	ahead     *plan              // of the epoch to come; not part of the saved state, since it can be made again
 	seconds   Seconds            // of the epoch under way, as far as this process trained it
 	computing time.Duration      // of the last step
@@ -155,7 +156,7 @@ type EpochReport struct {
 	Steps      int
 	Visits     int64         // windows × nodes trained on so far
 	Forwards   int64         // windows × nodes passed forward only, so far
-	Chosen     []int32       // ascending ids of the units trained on, where they were chosen within batches; else nil
+	Chosen     []int32       // ascending ids of the units trained on, where they were chosen within batches or the last step cut the epoch short; else nil
 	Loss       float64       // mean training loss, raw units; with several data sets in units of each one's standard deviation
 	LR         float64       // of the last step
 	Validation *loss.Metrics // of all data sets together, in the units of Loss; nil when this epoch was not validated
@@ -216,7 +217,7 @@ func (c Config) check(sources []Source) error {
 		key   string
 		value int
 		least int
-	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"validate_every", c.ValidateEvery, 0}, {"patience", c.Patience, 0}} {
+	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"max_steps", c.MaxSteps, 0}, {"validate_every", c.ValidateEvery, 0}, {"patience", c.Patience, 0}} {
 		if v.value < v.least {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
@@ -465,9 +466,15 @@ func (t *Trainer) units() int {
 
 // PlannedSteps is the number of optimiser steps of the whole run. It supposes that pruned epochs keep the same share of
 // each data set and of each block.
-func (t *Trainer) PlannedSteps() int { return t.plannedSteps(0, t.cfg.Epochs) }
+func (t *Trainer) PlannedSteps() int {
+	steps := t.plannedSteps(0, t.cfg.Epochs)
+	if t.cfg.MaxSteps > 0 {
+		return min(steps, t.cfg.MaxSteps)
+	}
+	return steps
+}
 
-// plannedSteps of the epochs [from, to), counted from 0.
+// plannedSteps of the epochs [from, to), counted from 0, were there no most steps.
 func (t *Trainer) plannedSteps(from, to int) int {
 	steps := 0
 	for e := from; e < to; e++ {
@@ -497,7 +504,7 @@ func (t *Trainer) rates(steps, planned int) func(step int) float64 {
 	own := t.plannedSteps(at.Epoch, at.Epoch+1)
 	return func(step int) float64 {
 		whole, part := math.Modf(float64(step*own) / float64(steps))
-		at.Step, at.Part = before+int(whole), part
+		at.Step, at.Part = min(before+int(whole), planned-1), part
 		return t.cfg.Schedule.LR(t.cfg.Optim.LR, at)
 	}
 }
@@ -506,7 +513,7 @@ func (t *Trainer) rates(steps, planned int) func(step int) float64 {
 // state ready to be saved by [Trainer.MarshalBinary].
 func (t *Trainer) Run(ctx context.Context, ev Events) error {
 	planned := t.PlannedSteps()
-	for t.state.Epoch < t.cfg.Epochs && !t.outOfPatience() {
+	for !t.ends(t.state.Epoch) && !t.outOfPatience() {
 		report, err := t.epoch(ctx, ev, planned)
 		if err != nil {
 			return err
@@ -518,6 +525,11 @@ func (t *Trainer) Run(ctx context.Context, ev Events) error {
 		}
 	}
 	return nil
+}
+
+// ends tells whether training is over after so many epochs, as planned.
+func (t *Trainer) ends(epochs int) bool {
+	return epochs == t.cfg.Epochs || t.cfg.MaxSteps > 0 && t.state.Global >= t.cfg.MaxSteps
 }
 
 func (t *Trainer) outOfPatience() bool {
@@ -555,6 +567,10 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	batches := t.batches(s, candidates)
 	steps := len(batches)
 	rate := t.rates(steps, planned)
+	cut := false // before the epoch's end
+	if left := t.cfg.MaxSteps - (t.state.Global - t.state.Step); t.cfg.MaxSteps > 0 && left < steps {
+		steps, cut = left, true
+	}
 	t.seconds.Selection += time.Since(start).Seconds()
 
 	size := t.cfg.divisible(b)
@@ -598,7 +614,7 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		t.state.LossUnits += int64(len(feed.ids))
 		t.state.Visits += feed.visits(d, len(feed.ids))
 		t.state.Forwards += feed.visits(d, passed)
-		if choose {
+		if choose || cut {
 			t.chosen = append(t.chosen, feed.ids...)
 		}
 		if ev.Step != nil {
@@ -615,11 +631,11 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	}
 	report := EpochReport{Epoch: t.state.Epoch + 1, Units: int(t.state.LossUnits), Steps: steps, Visits: t.state.Visits,
 		Forwards: t.state.Forwards, LR: rate(steps - 1), Loss: t.state.LossSum / float64(max(1, t.state.LossUnits))}
-	if choose {
+	if choose || cut {
 		report.Chosen = slices.Sorted(slices.Values(t.chosen))
 	}
 	next := make(chan *plan, 1)
-	if t.state.Epoch+1 < t.cfg.Epochs { // while the device evaluates
+	if !t.ends(report.Epoch) { // while the device evaluates
 		go func() { next <- t.plan(t.state.Epoch + 1) }()
 	} else {
 		next <- nil
@@ -656,7 +672,7 @@ func (t *Trainer) validates(epoch int) bool {
 	switch every := t.cfg.ValidateEvery; {
 	case t.cfg.unvalidated:
 		return false
-	case epoch == t.cfg.Epochs:
+	case t.ends(epoch):
 		return true
 	case every > 0:
 		return epoch%every == 0

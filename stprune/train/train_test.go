@@ -354,6 +354,7 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		"optim.name":     func(c *Config) { c.Optim.Name = "lion" },
 		"schedule.kind":  func(c *Config) { c.Schedule.Kind = "triangle" },
 		"train.epochs":   func(c *Config) { c.Epochs = 0 },
+		"max_steps":      func(c *Config) { c.MaxSteps = -1 },
 		"needs a graph":  func(c *Config) { c.GraphStats = true },
 		"optim.momentum": func(c *Config) { c.Optim.Name, c.Optim.Momentum = "sgd", 1.5 },
 	} {
@@ -405,6 +406,71 @@ func TestPatienceEndsTraining(t *testing.T) {
 		if best := tr.BestEpoch(); epochs != best+max(2, every) || epochs == c.Epochs {
 			t.Errorf("training ended after epoch %d, the best was %d; want two more, and a validation every %d", epochs, best, every)
 		}
+	}
+}
+
+// Training ends after the most steps, within an epoch, with the schedule at its end, and goes on there to the same bits when interrupted.
+func TestMaxSteps(t *testing.T) {
+	be := open(t, "go")
+	for name, prune := range map[string]func(int) stprune.Pruner{
+		"full": full, "st-prune": func(n int) stprune.Pruner { return pruned(t, n, config().Epochs) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config()
+			c.MaxSteps, c.ValidateEvery = 13, 0
+			run := func(stop int) (reports []EpochReport, state []byte) {
+				tr := trainer(t, be, c, true, prune)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				events := Events{Epoch: func(r EpochReport) error { reports = append(reports, r); return nil }, Step: func(p Progress) {
+					if p.Step == stop {
+						cancel()
+					}
+					if p.Steps != c.MaxSteps {
+						t.Fatalf("%d steps are planned, want %d", p.Steps, c.MaxSteps)
+					}
+				}}
+				if err := tr.Run(ctx, events); stop > 0 {
+					saved, err := tr.MarshalBinary()
+					if err != nil {
+						t.Fatal(err)
+					}
+					tr = trainer(t, be, c, true, prune)
+					if err := tr.UnmarshalBinary(saved); err != nil {
+						t.Fatal(err)
+					}
+					if err := tr.Run(t.Context(), events); err != nil {
+						t.Fatal(err)
+					}
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				state, err := tr.MarshalBinary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return reports, state
+			}
+			reports, want := run(0)
+			steps, last := 0, reports[len(reports)-1]
+			for _, r := range reports {
+				steps += r.Steps
+			}
+			if steps != c.MaxSteps || len(reports) == c.Epochs || last.Steps*c.Batch < last.Units || last.Validation == nil {
+				t.Errorf("%d steps in %d epochs, the last with %+v", steps, len(reports), last)
+			}
+			if got := c.Schedule.LR(c.Optim.LR, optim.Progress{Step: 12, Steps: 13}); last.LR != got {
+				t.Errorf("the last rate is %v, want %v", last.LR, got)
+			}
+			if len(last.Chosen) != last.Units || !slices.IsSorted(last.Chosen) || len(slices.Compact(slices.Clone(last.Chosen))) != last.Units {
+				t.Errorf("%d units were trained on, and there are %v", last.Units, last.Chosen)
+			}
+			for stop := 1; stop < c.MaxSteps; stop++ {
+				if _, got := run(stop); !bytes.Equal(got, want) {
+					t.Errorf("interrupted after step %d it ends elsewhere", stop)
+				}
+			}
+		})
 	}
 }
 
