@@ -22,7 +22,7 @@ type diagnoseCmd struct {
 	ID      string    `arg:"" name:"run" help:"Id of the run, or how it begins; or a comparison (TOML), see above."`
 	Against string    `placeholder:"RUN" help:"Another run on the same data to compare with, usually of full data. For replay: the run of method full whose scores are used. Of a comparison: a row's label, or the control that it is, such as random or equal-visits."`
 	What    []string  `placeholder:"TOPIC" help:"Topics, see above. Default: kept, overlap and scores, as far as the runs have them; of a comparison kept."`
-	Epochs  []int     `placeholder:"EPOCH" help:"For gradient: pruned epochs, from 1, whose selections to measure. Default: 8, spread evenly."`
+	Epochs  []int     `placeholder:"EPOCH" help:"For gradient and gradient-path: pruned epochs, from 1, whose selections to measure. Default: 8, spread evenly."`
 	Set     []string  `sep:"none" placeholder:"KEY=VALUE" help:"Change a setting of the run: for replay, e.g. prune.method=random; or data.name, when its data set has another name now. May be repeated."`
 	Row     string    `placeholder:"LABEL" help:"Of a comparison: the row to ask. Default: its first primary method, or its first."`
 	Rho     []float64 `placeholder:"SHARE" help:"Of a comparison: only these retentions. Default: all."`
@@ -45,17 +45,19 @@ spread: how much the errors of windows and of (window, node) pairs vary under RU
 
 errors: test errors of RUN against the other run, by hour, horizon, node and congestion, and in the rare windows.
 
-gradient: gradients of the selections of RUN, and of the other run, against that of all data, beside uniform samples, all at RUN's best parameters: those of earlier epochs are not kept.
+gradient: gradients of the selections of RUN, and of the other run, against that of all data, beside uniform samples, all at RUN's best parameters.
+
+gradient-path: the same for RUN alone, but each at the parameters with which its epoch began. Those are not kept: RUN is trained again, in memory, up to the last of these epochs, and must select the same units as it did.
 
 replay: what RUN's method (see --set) selects by the scores of a run of full data, without training.
 
-The topics spread, errors and gradient compute, with the best parameters of finished runs; the others read files.
+The topics spread, errors and gradient compute, with the best parameters of finished runs, and gradient-path trains; the others read files.
 
-For a comparison (a TOML file of 'stprune compare') kept, overlap, errors and gradient are asked of a row's finished runs, seed by seed against those of the other row: means with their standard deviations over seeds, in how many seeds the row's number is the lower one, and the exact p of the paired differences. That p is of one number by itself: of 100 numbers that do not differ, about 3 reach 0.031.`
+For a comparison (a TOML file of 'stprune compare') kept, overlap, errors, gradient and gradient-path are asked of a row's finished runs, seed by seed against those of the other row: means with their standard deviations over seeds, in how many seeds the row's number is the lower one, and the exact p of the paired differences. That p is of one number by itself: of 100 numbers that do not differ, about 3 reach 0.031.`
 }
 
 // topics in the order in which they are printed.
-var topics = []string{"kept", "overlap", "scores", "spread", "errors", "gradient", "replay"}
+var topics = []string{"kept", "overlap", "scores", "spread", "errors", "gradient", "gradient-path", "replay"}
 
 // Validate refuses unknown topics while the command line is parsed.
 func (c *diagnoseCmd) Validate() error {
@@ -115,7 +117,8 @@ func (c *diagnoseCmd) Run(ctx context.Context) error {
 	}
 	show := map[string]func() error{
 		"kept": d.kept, "overlap": d.overlap, "scores": d.scores, "spread": d.spread, "errors": d.errors, "gradient": d.gradient,
-		"replay": func() error { return d.replay(spec) },
+		"gradient-path": d.gradientPath,
+		"replay":        func() error { return d.replay(spec) },
 	}
 	for _, topic := range topics {
 		if !slices.Contains(what, topic) {
@@ -329,6 +332,29 @@ func (d *diagnosis) gradient() error {
 			fmt.Sprintf("%.4f", x.MeanError), fmt.Sprintf("%.4f", x.Noise), fmt.Sprintf("%.4f", x.Bias)})
 	}
 	d.show("Gradients of selections", []string{"", "draws", "units", "effective", "cosine", "size", "error", "of the mean", "noise", "bias"}, rows)
+	return nil
+}
+
+func (d *diagnosis) gradientPath() error {
+	points, err := d.run.GradientPath(d.ctx, diagnose.GradientOptions{Epochs: d.epochs})
+	if err != nil {
+		return err
+	}
+	d.found["gradient-path"] = points
+	var rows [][]string
+	for _, p := range points {
+		row := []string{fmt.Sprint(p.Epoch), fmt.Sprintf("%.0f", p.Kept.Units), fmt.Sprintf("%.0f", p.Kept.Effective)}
+		for _, of := range []func(diagnose.Draws) diagnose.Mean{
+			func(d diagnose.Draws) diagnose.Mean { return d.Cosine }, func(d diagnose.Draws) diagnose.Mean { return d.Size },
+			func(d diagnose.Draws) diagnose.Mean { return d.Error },
+		} {
+			uniform := of(p.Uniform)
+			row = append(row, fmt.Sprintf("%.4f", of(p.Kept).Mean), fmt.Sprintf("%.4f ± %.4f", uniform.Mean, uniform.Std))
+		}
+		rows = append(rows, row)
+	}
+	d.show(fmt.Sprintf("Gradients of the selections of run %s when their epochs began, relative to the full one, beside uniform samples", d.run.ID),
+		[]string{"epoch", "units", "effective", "cosine", "uniform", "size", "uniform", "error", "uniform"}, rows)
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 // validateComparison reads the comparison while the command line is parsed.
 func (c *diagnoseCmd) validateComparison() error {
 	for _, w := range c.What {
-		if !slices.Contains([]string{"kept", "overlap", "errors", "gradient"}, w) {
+		if !slices.Contains([]string{"kept", "overlap", "errors", "gradient", "gradient-path"}, w) {
 			return fmt.Errorf("--what %s asks one run: give its id in place of the comparison", w)
 		}
 	}
@@ -193,6 +193,10 @@ func (c *diagnoseCmd) values(ctx context.Context, id, against string) ([]diagnos
 			var g diagnose.Gradients
 			g, err = s.Gradients(ctx, diagnose.GradientOptions{Epochs: c.Epochs}, choices...)
 			found = g.Values()
+		case "gradient-path":
+			var points []diagnose.PathPoint
+			points, err = s.GradientPath(ctx, diagnose.GradientOptions{Epochs: c.Epochs})
+			found = diagnose.PathValues(points)
 		}
 		if err != nil {
 			return nil, err

@@ -42,6 +42,7 @@ func TestDiagnose(t *testing.T) {
 		{[]string{pruned.ID}, []string{"Kept by hour", "23:00", "Kept by congestion", "Rank correlation of scores between epochs", "1/(1+CV²)"}},
 		{[]string{pruned.ID, "--against", full.ID, "--what", "overlap,errors"}, []string{"no epoch is pruned by both", "Test MAE by horizon", "a fifth", "everything", "worst 1 %", fmt.Sprintf("%.4f", pruned.Test.Pooled.MAE), fmt.Sprintf("%.4f", full.Test.Pooled.MAE)}},
 		{[]string{pruned.ID, "--what", "gradient", "--epochs", "3"}, []string{"a fifth      1"}},
+		{[]string{pruned.ID, "--what", "gradient-path", "--epochs", "3"}, []string{"when their epochs began", "\n3 "}},
 		{[]string{pruned.ID, "--what", "gradient,spread"}, []string{"relative to that of all 226 units", "uniform", "cosine", "pairs"}},
 		{[]string{full.ID, "--what", "replay", "--set", "prune.method=st-prune", "--set", "prune.rho=0.3"}, []string{"approximate", "score kept", "Kept by weekday", "Monday"}},
 		{[]string{pruned.ID, "--against", full.ID, "--what", "replay"}, []string{"Units kept by random, replayed and run " + pruned.ID, "1.0000"}},
@@ -55,7 +56,7 @@ func TestDiagnose(t *testing.T) {
 		}
 	}
 
-	all := []string{"kept", "overlap", "scores", "spread", "errors", "gradient", "replay"}
+	all := topics
 	var found map[string]json.RawMessage
 	out, err := command("diagnose", pruned.ID, "--against", full.ID, "--backend", "go", "--json", "--what", strings.Join(all, ",")).Output()
 	if err != nil {
@@ -141,7 +142,7 @@ func TestDiagnoseOverSeeds(t *testing.T) {
 		}
 		return sum / n
 	}
-	all := ask("--against", "random", "--what", "errors,kept,overlap,gradient", "--csv", numbers)
+	all := ask("--against", "random", "--what", "errors,kept,overlap,gradient,gradient-path", "--csv", numbers)
 	if len(all) != 2 {
 		t.Fatalf("%+v", all)
 	}
@@ -155,7 +156,7 @@ func TestDiagnoseOverSeeds(t *testing.T) {
 				t.Errorf("at %v errors are %+v against %+v, want %v", f.Rho, n.Value, n.Comparison, want)
 			}
 		}
-		if len(topics) != 4 || pairs != 2 || len(f.Seeds) != 2 || f.Against != "random" {
+		if len(topics) != 5 || pairs != 2 || len(f.Seeds) != 2 || f.Against != "random" {
 			t.Errorf("%+v", f)
 		}
 	}

@@ -267,7 +267,7 @@ func (c *runsShowCmd) Run(parent *runsCmd) error {
 		d.Environment = &environment
 		return printJSON(os.Stdout, d)
 	}
-	fmt.Printf("%s%s, %s on %s, %s\n\n", r.Spec.TOML(), d.Status, environment.Backend, environment.CPU, environment.Go)
+	fmt.Printf("%s%s, %s on %s, %s\n\n", r.Spec.TOML(), d.Status, environment.Backend, environment.Processor(), environment.Go)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "epoch\tunits\tsteps\tloss\tlearning rate\tvalidation MAE\tseconds\t")
 	for _, e := range d.Epochs {

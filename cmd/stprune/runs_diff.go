@@ -60,7 +60,7 @@ func diff(compared []*runs.Run) (diffJSON, error) {
 		if err != nil {
 			return d, err
 		}
-		facts := map[string]any{"go": e.Go, "os": e.OS, "cpu": e.CPU, "cores": e.Cores, "backend": e.Backend, "plugin": e.Plugin, "plugin_api": e.PluginAPI, "revision": e.Revision}
+		facts := map[string]any{"go": e.Go, "os": e.OS, "cpu": e.Processor(), "cores": e.Cores, "backend": e.Backend, "plugin": e.Plugin, "plugin_api": e.PluginAPI, "revision": e.Revision}
 		for name, version := range e.Modules {
 			facts[name] = version
 		}

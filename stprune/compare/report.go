@@ -323,7 +323,7 @@ func (s *session) notes() []string {
 	machines := map[string]bool{}
 	for _, r := range s.stored {
 		if r.result != nil {
-			machines[r.environment.Backend+" on "+r.environment.CPU] = true
+			machines[r.environment.Backend+" on "+r.environment.Processor()] = true
 		}
 	}
 	if len(machines) > 1 {
@@ -422,7 +422,7 @@ func (r *Outcome) fill(from stored) {
 	mean := result.Test.Mean
 	r.Epochs, r.BestEpoch, r.Validation = result.Epochs, result.BestEpoch, result.Validation.Mean.MAE
 	r.MAE, r.RMSE, r.MAPE, r.MAE3, r.MAE6, r.MAE12 = mean.MAE, mean.RMSE, mean.MAPE, at(3), at(6), at(12)
-	r.Backend, r.CPU, r.Revision = from.environment.Backend, from.environment.CPU, from.environment.Revision
+	r.Backend, r.CPU, r.Revision = from.environment.Backend, from.environment.Processor(), from.environment.Revision
 
 	seconds := result.Seconds
 	r.Cost = Cost{

@@ -3,7 +3,7 @@
 // data, and whether scores are stable and spread enough for scoring to pay. [Subject.Replay] draws a method's selections
 // without training.
 //
-// Nothing here trains or changes a run. Results are plain structs.
+// Nothing here changes a run, and only [Subject.GradientPath] trains. Results are plain structs.
 package diagnose
 
 import (

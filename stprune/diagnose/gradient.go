@@ -18,7 +18,7 @@ import (
 // GradientOptions of [Subject.Gradients]; the zero value is usable.
 type GradientOptions struct {
 	Draws  int    // selections to measure of each method, spread evenly over its pruned epochs, and uniform ones; default 8
-	Epochs []int  // pruned epochs (from 1) whose selections to measure in their place, always at the best parameters; default none
+	Epochs []int  // pruned epochs (from 1) whose selections to measure in their place; default none
 	Most   int    // units of the full gradient at most; when there are more, a uniform sample of so many stands for all. Default 200,000
 	Seed   uint64 // of uniform draws and sample; default 1
 }
@@ -68,7 +68,7 @@ func newMean(x []float64) Mean {
 // or replayed) kept in their pruned epochs. It takes a backward pass for every unit of the full data and of all draws.
 func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...Choice) (Gradients, error) {
 	if s.Spec.Train.Unit == train.Block {
-		return Gradients{}, fmt.Errorf("gradients: run %s kept blocks, whose nodes may be others in each epoch; choose one with train.unit = %s or %s", s.ID, train.Window, train.Pair)
+		return Gradients{}, s.ofBlocks()
 	}
 	o.Draws, o.Most, o.Seed = cmp.Or(o.Draws, 8), cmp.Or(o.Most, 200_000), cmp.Or(o.Seed, 1)
 	t, done, err := s.trainer(ctx)
@@ -91,18 +91,9 @@ func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...C
 		return Gradients{}, fmt.Errorf("run %s: the full gradient is 0; nothing can be compared with it", s.ID)
 	}
 	for _, c := range choices {
-		pruned := c.Pruned()
-		if len(pruned) == 0 {
-			return Gradients{}, fmt.Errorf("gradients: %s has no pruned epoch; its gradient is the full one", c.Name)
-		}
-		epochs := evenly(pruned, o.Draws)
-		if len(o.Epochs) > 0 {
-			epochs = o.Epochs
-		}
-		for _, epoch := range epochs {
-			if !slices.Contains(pruned, epoch) {
-				return Gradients{}, fmt.Errorf("gradients: epoch %d of %s is not a pruned one; choose from %v", epoch, c.Name, pruned)
-			}
+		epochs, err := c.chosen(o)
+		if err != nil {
+			return Gradients{}, err
 		}
 		var kept, plain []drawn
 		for i, epoch := range epochs {
@@ -128,6 +119,27 @@ func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...C
 		g.Draws = append(g.Draws, mine, theirs)
 	}
 	return g, nil
+}
+
+func (s *Subject) ofBlocks() error {
+	return fmt.Errorf("gradients: run %s kept blocks, whose nodes may be others in each epoch; choose one with train.unit = %s or %s", s.ID, train.Window, train.Pair)
+}
+
+// chosen are the pruned epochs whose selections are to be measured.
+func (c Choice) chosen(o GradientOptions) ([]int, error) {
+	pruned := c.Pruned()
+	if len(pruned) == 0 {
+		return nil, fmt.Errorf("gradients: %s has no pruned epoch; its gradient is the full one", c.Name)
+	}
+	for _, epoch := range o.Epochs {
+		if !slices.Contains(pruned, epoch) {
+			return nil, fmt.Errorf("gradients: epoch %d of %s is not a pruned one; choose from %v", epoch, c.Name, pruned)
+		}
+	}
+	if len(o.Epochs) > 0 {
+		return o.Epochs, nil
+	}
+	return evenly(pruned, o.Draws), nil
 }
 
 // evenly takes up to n of the values, evenly spaced, the first and the last among them.

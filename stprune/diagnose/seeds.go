@@ -10,7 +10,7 @@ import (
 
 // Value is one number of a diagnosis, beside the one that it is compared with.
 type Value struct {
-	Topic   string   // kept, overlap, errors or gradient
+	Topic   string   // kept, overlap, errors, gradient or gradient-path
 	By      string   // what groups are by, such as the hour, or the method that is compared with
 	Of      string   // what the number is, such as the MAE
 	Group   string   // that it is of
@@ -93,6 +93,24 @@ func (g Gradients) Values() []Value {
 			{"error of the mean", mine.MeanError, uniform.MeanError}, {"noise of the mean", mine.Noise, uniform.Noise}, {"bias", mine.Bias, uniform.Bias},
 		} {
 			all = append(all, Value{"gradient", by, "gradient", x.of, x.a, &x.b})
+		}
+	}
+	return all
+}
+
+// PathValues are those of each epoch's selection, beside the means of the uniform samples.
+func PathValues(points []PathPoint) []Value {
+	var all []Value
+	for _, x := range []struct {
+		of   string
+		from func(Draws) float64
+	}{
+		{"cosine", func(d Draws) float64 { return d.Cosine.Mean }}, {"size", func(d Draws) float64 { return d.Size.Mean }},
+		{"error", func(d Draws) float64 { return d.Error.Mean }},
+	} {
+		for _, p := range points {
+			uniform := x.from(p.Uniform)
+			all = append(all, Value{"gradient-path", "epoch", x.of, fmt.Sprint("epoch ", p.Epoch), x.from(p.Kept), &uniform})
 		}
 	}
 	return all

@@ -147,7 +147,7 @@ func (b *builder) environmentTable() *figures.Table {
 	slices.Sort(modules)
 	t.Columns = append(append(t.Columns, modules...), "stprune")
 	for i, e := range b.Environments {
-		row := []string{fmt.Sprintf("environment %d", i+1), count(len(e.Runs)), e.Backend, e.Plugin, e.PluginAPI, e.CPU, count(e.Cores), e.OS, e.Go}
+		row := []string{fmt.Sprintf("environment %d", i+1), count(len(e.Runs)), e.Backend, e.Plugin, e.PluginAPI, e.Processor(), count(e.Cores), e.OS, e.Go}
 		for _, name := range modules {
 			row = append(row, e.Modules[name])
 		}

@@ -352,7 +352,7 @@ func (s *session) prepareFolder() error {
 
 // computesAs tells whether all is equal that may change a result.
 func (e Environment) computesAs(o Environment) bool {
-	return e.Go == o.Go && e.OS == o.OS && e.CPU == o.CPU && e.Backend == o.Backend && e.PluginAPI == o.PluginAPI && maps.Equal(e.Modules, o.Modules)
+	return e.Go == o.Go && e.OS == o.OS && e.CPU == o.CPU && (e.Vector == o.Vector || e.Vector == "" || o.Vector == "") && e.Backend == o.Backend && e.PluginAPI == o.PluginAPI && maps.Equal(e.Modules, o.Modules)
 }
 
 func (s *session) prepareTrainer(ctx context.Context) error {

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/stprune/workbench/stprune/accel"
 )
 
@@ -17,6 +19,7 @@ type Environment struct {
 	Go        string            `json:"go"`
 	OS        string            `json:"os"` // and architecture
 	CPU       string            `json:"cpu"`
+	Vector    string            `json:"vector,omitempty"` // the CPU's widest vector instructions, which one name may have or not; empty: unknown
 	Cores     int               `json:"cores"`
 	Backend   string            `json:"backend"`    // as in the spec
 	Plugin    string            `json:"plugin"`     // file of the PJRT plugin; empty for the Go backend
@@ -29,7 +32,7 @@ type Environment struct {
 // currentEnvironment describes this process; backend is its name as the run's id counts it.
 func currentEnvironment(backend string, b *accel.Backend) Environment {
 	e := Environment{
-		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuModel(), Cores: runtime.NumCPU(),
+		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuModel(), Vector: vector(), Cores: runtime.NumCPU(),
 		Backend: backend, PluginAPI: b.API, Modules: map[string]string{},
 	}
 	if b.Plugin != "" {
@@ -69,6 +72,25 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// vector names the widest vector instructions, on which the order of sums depends.
+func vector() string {
+	switch {
+	case cpu.X86.HasAVX512F:
+		return "AVX-512"
+	case cpu.X86.HasAVX2:
+		return "AVX2"
+	}
+	return ""
+}
+
+// Processor is the CPU's name and its vector instructions, as far as they are known.
+func (e Environment) Processor() string {
+	if e.Vector == "" {
+		return e.CPU
+	}
+	return e.CPU + ", " + e.Vector
 }
 
 // PeakMemory is the largest resident size of this process so far in bytes; 0 where the system doesn't tell it.
