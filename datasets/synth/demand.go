@@ -13,7 +13,7 @@ type town struct {
 	plan  plan
 	rate  []float64 // [origins] vehicles per second at a profile of 1
 	mixes []mix     // [origins]
-	// Turning shares of each junction in the morning and in the evening; in between they change over gradually.
+	// Turning shares of each junction in the morning and in the evening, as in [junction]; in between they change over gradually.
 	morning, evening [][]float64
 	flow             []float64 // [links] steady flow at the heavier peak, vehicles per second; where incidents happen
 }
@@ -21,8 +21,14 @@ type town struct {
 // mix says how much of an origin's weekday demand comes in each peak: homes in the morning, offices in the evening.
 type mix struct{ morning, evening float64 }
 
-// profile is the demand of a time of the week relative to the origin's rate.
-func (m mix) profile(at time.Time) float64 {
+// habits of a time of the week: what everyone does, and how high the two peaks are.
+type habits struct {
+	base             float64
+	workers          float64 // share of the morning's that go
+	morning, evening float64
+}
+
+func habitsAt(at time.Time) habits {
 	h := float64(at.Hour()) + float64(at.Minute())/60
 	bump := func(centre, width float64) float64 {
 		return math.Exp(-(h - centre) * (h - centre) / (2 * width * width))
@@ -30,14 +36,19 @@ func (m mix) profile(at time.Time) float64 {
 	day := 1 / (1 + math.Exp((6-h)/0.5)) / (1 + math.Exp((h-21)/0.9))
 	switch at.Weekday() {
 	case time.Saturday:
-		return 0.10 + 0.20*day + 0.45*bump(14, 3)
+		return habits{base: 0.10 + 0.20*day + 0.45*bump(14, 3)}
 	case time.Sunday:
-		return 0.08 + 0.15*day + 0.38*bump(15, 3)
+		return habits{base: 0.08 + 0.15*day + 0.38*bump(15, 3)}
 	case time.Friday:
-		return 0.09 + 0.33*day + 0.9*m.morning*bump(7.9, 0.9) + m.evening*bump(16.8, 1.6)
+		return habits{base: 0.09 + 0.33*day, workers: 0.9, morning: bump(7.9, 0.9), evening: bump(16.8, 1.6)}
 	default:
-		return 0.08 + 0.33*day + m.morning*bump(7.8, 0.9) + m.evening*bump(17.4, 1.3)
+		return habits{base: 0.08 + 0.33*day, workers: 1, morning: bump(7.8, 0.9), evening: bump(17.4, 1.3)}
 	}
+}
+
+// profile is the demand at a time of the week relative to the origin's rate.
+func (m mix) profile(h habits) float64 {
+	return h.base + h.workers*m.morning*h.morning + m.evening*h.evening
 }
 
 // lateness is the weight of the evening's turning shares at a time of day.
@@ -76,11 +87,11 @@ func newTown(links int, dt, load float64, r *rand.Rand) *town {
 	for i := range shape {
 		switch roads := len(n.junctions[shape[i].to].out); {
 		case roads == 1:
-			shape[i].exit = 1 // a dead end
+			shape[i].ends = 1 // a dead end
 		case roads == 2:
-			shape[i].exit = 0.25 + 0.2*r.Float64()
+			shape[i].ends = 0.25 + 0.2*r.Float64()
 		default:
-			shape[i].exit = 0.12 + 0.2*r.Float64()
+			shape[i].ends = 0.12 + 0.2*r.Float64()
 		}
 	}
 	t.morning, t.evening = t.turns(shape, r), t.turns(shape, r)
@@ -107,7 +118,7 @@ func newTown(links int, dt, load float64, r *rand.Rand) *town {
 		lanes := math.Round(3 * t.flow[i] / quantile(0.5) * (0.85 + 0.5*r.Float64()))
 		l := shape[i]
 		n.addLink(l.from, l.to, l.length, speed, min(6, max(1, lanes)))
-		n.links[i].exit = l.exit
+		n.links[i].ends = l.ends
 	}
 
 	// Scale the demand to the roads.
@@ -132,6 +143,7 @@ func newTown(links int, dt, load float64, r *rand.Rand) *town {
 		j.priority = append(j.priority, n.origins[i].capacity)
 		j.turn = make([]float64, len(t.morning[i]))
 	}
+	n.connect()
 	return t
 }
 
@@ -144,9 +156,10 @@ func (t *town) turns(shape []link, r *rand.Rand) [][]float64 {
 	}
 	for i, j := range t.net.junctions {
 		exits := len(j.out)
-		turns[i] = make([]float64, (len(j.in)+1)*exits)
-		for a := range len(j.in) + 1 {
-			row := turns[i][a*exits : (a+1)*exits]
+		approaches := len(j.in) + 1
+		turns[i] = make([]float64, approaches*exits)
+		row := make([]float64, exits)
+		for a := range approaches {
 			sum := 0.0
 			for e, o := range j.out {
 				row[e] = 0.3 + r.Float64()
@@ -159,10 +172,11 @@ func (t *town) turns(shape []link, r *rand.Rand) [][]float64 {
 				}
 				sum += row[e]
 			}
-			for e := range row {
+			for e, share := range row {
 				if sum > 0 {
-					row[e] /= sum
+					share /= sum
 				}
+				turns[i][e*approaches+a] = share
 			}
 		}
 	}
@@ -171,15 +185,16 @@ func (t *town) turns(shape []link, r *rand.Rand) [][]float64 {
 
 // steady is the flow on every link, vehicles per second, that the demand of a time would settle to if no road were ever full.
 func (t *town) steady(shape []link, turns [][]float64, at time.Time) []float64 {
-	flow := make([]float64, len(shape))
+	flow, now := make([]float64, len(shape)), habitsAt(at)
 	for range 200 { // every junction loses at least 12 %, so this is far past convergence
 		next := make([]float64, len(shape))
 		for i, j := range t.net.junctions {
 			for e, o := range j.out {
+				turn := turns[i][e*(len(j.in)+1):]
 				for a, l := range j.in {
-					next[o] += flow[l] * (1 - shape[l].exit) * turns[i][a*len(j.out)+e]
+					next[o] += flow[l] * (1 - shape[l].ends) * turn[a]
 				}
-				next[o] += t.rate[i] * t.mixes[i].profile(at) * turns[i][len(j.in)*len(j.out)+e]
+				next[o] += t.rate[i] * t.mixes[i].profile(now) * turn[len(j.in)]
 			}
 		}
 		flow = next

@@ -52,7 +52,7 @@ func (c Config) incidents(t *town, sensors []sensor) []Incident {
 			start := date
 			for {
 				start = date.Add(minutes(24 * 60 * r.Float64()))
-				if 1.2*r.Float64() < everyone.profile(start) {
+				if 1.2*r.Float64() < everyone.profile(habitsAt(start)) {
 					break
 				}
 			}
@@ -95,8 +95,9 @@ func newEvents(net *network, truth *Truth, start time.Time, dt time.Duration) *e
 	return &events{net: net, truth: truth, now: start, dt: dt}
 }
 
-// next sets the network up for the simulation step that begins now.
-func (e *events) next() {
+// next sets the network up for the simulation steps that begin now, and returns after how many, at most most, it is to be called
+// again.
+func (e *events) next(most int) int {
 	for ; e.begun < len(e.truth.Incidents) && !e.truth.Incidents[e.begun].Start.After(e.now); e.begun++ {
 		e.active = append(e.active, e.begun)
 		e.open(e.truth.Incidents[e.begun])
@@ -104,7 +105,7 @@ func (e *events) next() {
 	e.active = slices.DeleteFunc(e.active, func(i int) bool {
 		over := !e.truth.Incidents[i].End.After(e.now)
 		if over {
-			e.net.blocked[e.cell(e.truth.Incidents[i])] = 1
+			e.net.open(e.cell(e.truth.Incidents[i]), 1)
 		}
 		return over
 	})
@@ -114,11 +115,33 @@ func (e *events) next() {
 	for e.wet < len(e.truth.Wet) && !e.truth.Wet[e.wet].End.After(e.now) {
 		e.wet++
 	}
-	e.net.speedFactor, e.net.capacityFactor = 1, 1
-	if e.wet < len(e.truth.Wet) && !e.truth.Wet[e.wet].Start.After(e.now) {
-		e.net.speedFactor, e.net.capacityFactor = e.truth.Wet[e.wet].Speed, e.truth.Wet[e.wet].Capacity
+	until := e.now.Add(time.Duration(most) * e.dt)
+	change := func(at time.Time) {
+		if at.Before(until) {
+			until = at
+		}
 	}
-	e.now = e.now.Add(e.dt)
+	if e.begun < len(e.truth.Incidents) {
+		change(e.truth.Incidents[e.begun].Start)
+	}
+	for _, i := range e.active {
+		change(e.truth.Incidents[i].End)
+	}
+	weather := Wet{Speed: 1, Capacity: 1}
+	if e.wet < len(e.truth.Wet) {
+		if spell := e.truth.Wet[e.wet]; spell.Start.After(e.now) {
+			change(spell.Start)
+		} else {
+			weather = spell
+			change(spell.End)
+		}
+	}
+	if e.net.speedFactor != weather.Speed || e.net.capacityFactor != weather.Capacity {
+		e.net.weather(weather.Speed, weather.Capacity)
+	}
+	steps := int((until.Sub(e.now) + e.dt - 1) / e.dt)
+	e.now = e.now.Add(time.Duration(steps) * e.dt)
+	return steps
 }
 
 func (e *events) cell(i Incident) int {
@@ -130,7 +153,7 @@ func (e *events) cell(i Incident) int {
 // open leaves the incident's cell what the worst incident there leaves it.
 func (e *events) open(i Incident) {
 	c := e.cell(i)
-	e.net.blocked[c] = min(e.net.blocked[c], i.Open)
+	e.net.open(c, min(e.net.blocked[c], i.Open))
 }
 
 // trips sets the demand: each origin's rate and weekly profile, times slowly varying chance, times the luck of the day.
@@ -156,10 +179,10 @@ func (d *trips) set(at time.Time, step time.Duration) {
 	}
 	keep := math.Exp(-step.Minutes() / 30)
 	fresh := 0.1 * math.Sqrt(1-keep*keep)
-	net := d.town.net
+	net, now := d.town.net, habitsAt(at)
 	for i := range d.walk {
 		d.walk[i] = keep*d.walk[i] + fresh*d.r.NormFloat64()
-		net.origins[i].demand = d.town.rate[i] * d.town.mixes[i].profile(at) * math.Exp(d.luck[i]+d.walk[i]) * net.dt
+		net.origins[i].demand = d.town.rate[i] * d.town.mixes[i].profile(now) * math.Exp(d.luck[i]+d.walk[i]) * net.dt
 	}
 }
 
@@ -177,14 +200,17 @@ func newGauge(c Config, sensors []sensor) *gauge {
 	return &gauge{config: c, sensors: sensors, passed: make([]float64, n), inside: make([]float64, n), down: make([]int, n), r: c.stream("readings")}
 }
 
-// step advances the network and watches the sensors' cells.
-func (g *gauge) step(net *network) {
-	for i, s := range g.sensors {
-		g.inside[i] += net.count[s.cell]
+// before watches a part of the sensors before a step.
+func (g *gauge) before(net *network, part [2]int) {
+	for i := part[0]; i < part[1]; i++ {
+		g.inside[i] += net.count[g.sensors[i].cell]
 	}
-	net.step()
-	for i, s := range g.sensors {
-		g.passed[i] += net.outflow[s.cell]
+}
+
+// after watches a part of the sensors after a step.
+func (g *gauge) after(net *network, part [2]int) {
+	for i := part[0]; i < part[1]; i++ {
+		g.passed[i] += net.outflow[g.sensors[i].cell]
 	}
 }
 

@@ -11,38 +11,57 @@ type network struct {
 	// Per cell. Flows are vehicles per dt.
 	count    []float64 // vehicles in the cell
 	outflow  []float64 // vehicles that left the cell in the last step
-	sending  []float64
-	receive  []float64
-	free     []float64 // free speed · dt / length, at most 1 (Courant–Friedrichs–Lewy)
-	back     []float64 // backward wave speed · dt / length
 	capacity []float64
-	jam      []float64 // vehicles at jam density
 	blocked  []float64 // share of the capacity that is open: 1, less during an incident
+	limit    []float64 // what is left of the capacity: by the weather and by incidents
 
 	links     []link
 	junctions []junction
 	origins   []origin // one per junction
 
+	// What the two halves of a step tell each other, in the order of the junctions.
+	approaches []approach
+	exits      []exit
+
 	// Weather, 1 when dry.
 	speedFactor, capacityFactor float64
-
-	entered, left float64 // vehicles since the start; entered counts those waiting at origins too
 }
 
-// link is a one-way road: cells [first, last] in driving direction.
+// link is a one-way road: cells [first, last] in driving direction, all alike.
 type link struct {
-	from, to    int // junctions
 	first, last int
-	length      float64 // m
-	speed       float64 // free speed, m/s
-	lanes       float64
-	exit        float64 // share of the arriving traffic that ends its trip at junction to
+	free        float64 // free speed · dt / length of a cell, at most 1 (Courant–Friedrichs–Lewy)
+	back        float64 // backward wave speed · dt / length of a cell
+	jam         float64 // vehicles in a cell at jam density
+	approach    int     // in approaches, of junction to
+	way         int     // in exits, of junction from
+
+	from, to int     // junctions
+	length   float64 // m
+	speed    float64 // free speed, m/s
+	lanes    float64
+	ends     float64 // share of the arriving traffic that ends its trip at junction to
 }
 
-// junction connects links. turn[i·len(out)+o] is the share of the traffic that goes on from approach i into out[o]; rows sum to
-// 1. The approaches are the links in, and after them the junction's origin.
+// approach is the end of a link at a junction.
+type approach struct {
+	cell    int     // the link's last
+	sending float64 // vehicles per dt
+	ends    float64 // share of them that ends its trip
+}
+
+// exit is the start of a link at a junction.
+type exit struct {
+	cell    int     // the link's first
+	receive float64 // vehicles per dt
+}
+
+// junction connects links. The approaches are the links in, and after them the junction's origin; turn[o·approaches+i] is the
+// share of the traffic that goes on from approach i into out[o]; those of an approach sum to 1.
 type junction struct {
 	in, out  []int
+	firstIn  int // in approaches
+	firstOut int // in exits
 	turn     []float64
 	priority []float64 // of each approach when it merges: its capacity, vehicles per dt
 }
@@ -52,6 +71,8 @@ type origin struct {
 	queue    float64 // vehicles waiting
 	demand   float64 // vehicles per dt
 	capacity float64 // of the ramp, vehicles per dt
+
+	entered, left float64 // vehicles since the start that began their trip here, and that ended it at the junction
 }
 
 // addLink appends a link of cells as short as dt allows and returns its index.
@@ -59,19 +80,37 @@ func (n *network) addLink(from, to int, length, speed, lanes float64) int {
 	cells := max(1, int(length/(speed*n.dt)))
 	dx := length / float64(cells)
 	first := len(n.count)
+	capacity := laneCapacity(speed) * lanes * n.dt
 	for range cells {
 		n.count = append(n.count, 0)
-		n.free = append(n.free, speed*n.dt/dx)
-		n.back = append(n.back, waveSpeed*n.dt/dx)
-		n.capacity = append(n.capacity, laneCapacity(speed)*lanes*n.dt)
-		n.jam = append(n.jam, jamDensity*lanes*dx)
+		n.outflow = append(n.outflow, 0)
+		n.capacity = append(n.capacity, capacity)
 		n.blocked = append(n.blocked, 1)
+		n.limit = append(n.limit, capacity*n.capacityFactor)
 	}
-	n.outflow = make([]float64, len(n.count))
-	n.sending = make([]float64, len(n.count))
-	n.receive = make([]float64, len(n.count))
-	n.links = append(n.links, link{from: from, to: to, first: first, last: len(n.count) - 1, length: length, speed: speed, lanes: lanes})
+	n.links = append(n.links, link{
+		first: first, last: len(n.count) - 1, free: speed * n.dt / dx, back: waveSpeed * n.dt / dx, jam: jamDensity * lanes * dx,
+		from: from, to: to, length: length, speed: speed, lanes: lanes,
+	})
 	return len(n.links) - 1
+}
+
+// connect lists the ends of the links that the junctions have.
+func (n *network) connect() {
+	for i := range n.junctions {
+		j := &n.junctions[i]
+		j.firstIn, j.firstOut = len(n.approaches), len(n.exits)
+		for _, k := range j.in {
+			l := &n.links[k]
+			l.approach = len(n.approaches)
+			n.approaches = append(n.approaches, approach{cell: l.last, ends: l.ends})
+		}
+		for _, k := range j.out {
+			l := &n.links[k]
+			l.way = len(n.exits)
+			n.exits = append(n.exits, exit{cell: l.first})
+		}
+	}
 }
 
 // The backward wave speed and the jam density are the same on all roads: they come from drivers and cars, not from the road.
@@ -83,124 +122,175 @@ const (
 // laneCapacity of the triangular fundamental diagram, vehicles per second and lane.
 func laneCapacity(speed float64) float64 { return speed * waveSpeed * jamDensity / (speed + waveSpeed) }
 
-// step advances the traffic by dt.
-func (n *network) step() {
-	count, sending, receive := n.count, n.sending, n.receive
-	for c := range count {
-		q := n.capacity[c] * n.capacityFactor * n.blocked[c]
-		sending[c] = min(q, n.free[c]*n.speedFactor*count[c])
-		receive[c] = min(q, n.back[c]*(n.jam[c]-count[c]))
-	}
-	for i := range n.links {
-		l := &n.links[i]
-		for c := l.first; c < l.last; c++ {
-			y := min(sending[c], receive[c+1])
-			n.outflow[c] = y
-			count[c] -= y
-			count[c+1] += y
-		}
-	}
-	for i := range n.junctions {
-		n.cross(i)
+// open leaves a share of a cell's capacity.
+func (n *network) open(cell int, share float64) {
+	n.blocked[cell] = share
+	n.limit[cell] = n.capacity[cell] * n.capacityFactor * share
+}
+
+// weather sets the factors on free speed and capacity.
+func (n *network) weather(speed, capacity float64) {
+	n.speedFactor, n.capacityFactor = speed, capacity
+	for c, share := range n.blocked {
+		n.open(c, share)
 	}
 }
 
-// cross moves traffic over junction i: the node model of Tampère, Corthout, Cattrysse and Immers (TR-B 45, 2011), which keeps
+// step advances the traffic by dt.
+func (n *network) step() {
+	n.drive([2]int{0, len(n.links)})
+	n.cross([2]int{0, len(n.junctions)})
+}
+
+// drive is the first half of a step: it moves traffic within a part of the links.
+func (n *network) drive(part [2]int) {
+	links := n.links[part[0]:part[1]]
+	for i := range links {
+		l := &links[i]
+		count := n.count[l.first : l.last+1]
+		limit, outflow := n.limit[l.first : l.last+1][:len(count)], n.outflow[l.first : l.last+1][:len(count)]
+		free, back, jam := l.free*n.speedFactor, l.back, l.jam
+		inside, came := count[0], 0.0
+		sending := min(limit[0], free*inside)
+		n.exits[l.way].receive = min(limit[0], back*(jam-inside))
+		for c := 1; c < len(count); c++ {
+			next, q := count[c], limit[c]
+			y := min(sending, min(q, back*(jam-next)))
+			outflow[c-1] = y
+			count[c-1] = inside + came - y
+			inside, came = next, y
+			sending = min(q, free*next)
+		}
+		count[len(count)-1] = inside + came
+		n.approaches[l.approach].sending = sending
+	}
+}
+
+// most approaches or exits: a junction of our grids has at most 6 roads, and the origin. An index modulo most needs no check.
+const most = 8
+
+// cross is the second half of a step: it moves traffic over a part of the junctions. Parts can go side by side when every link has
+// two cells.
+func (n *network) cross(part [2]int) {
+	for i := part[0]; i < part[1]; i++ {
+		n.junction(i)
+	}
+}
+
+// junction moves traffic over junction i: the node model of Tampère, Corthout, Cattrysse and Immers (TR-B 45, 2011), which keeps
 // the order of arrival on every approach (a blocked exit holds back those behind), never leaves room unused that a waiting
 // approach could take, and shares scarce room by priority. With two approaches and one exit it is Daganzo's merge, with one
 // approach his diverge.
-func (n *network) cross(i int) {
-	const most = 16 // approaches or exits; a junction of our grids has at most 6 roads, and the origin
-	var flow, want, room, claim [most]float64
+func (n *network) junction(i int) {
+	var want, leaving, filled [most]float64 // filled: what the exits' first cells hold afterwards
 	j, o := &n.junctions[i], &n.origins[i]
-	approaches, exits := len(j.in)+1, len(j.out)
+	in, out := n.approaches[j.firstIn:j.firstIn+len(j.in)], n.exits[j.firstOut:j.firstOut+len(j.out)]
 
 	// Trips that end here leave on a lane of their own, so a jam always drains.
-	for a, l := range j.in {
-		l := &n.links[l]
-		leaving := n.sending[l.last] * l.exit
-		want[a] = n.sending[l.last] - leaving
-		n.outflow[l.last] = leaving
-		n.count[l.last] -= leaving
-		n.left += leaving
+	for a := range in {
+		leaving[a%most] = in[a].sending * in[a].ends
+		want[a%most] = in[a].sending - leaving[a%most]
+		o.left += leaving[a%most]
 	}
 	o.queue += o.demand
-	n.entered += o.demand
-	want[len(j.in)] = min(o.queue, o.capacity*n.capacityFactor)
+	o.entered += o.demand
+	want[len(in)%most] = min(o.queue, o.capacity*n.capacityFactor)
 
-	free := true
-	for e, l := range j.out {
-		room[e] = n.receive[n.links[l].first]
-		sum := 0.0
-		for a := range approaches {
-			sum += want[a] * j.turn[a*exits+e]
+	flow, turn := want, j.turn // mostly there is room for all
+	for e := range out {
+		sum, count := 0.0, n.count[out[e].cell]
+		for a, share := range turn[:len(in)+1] {
+			part := want[a%most] * share
+			sum += part
+			count += part
 		}
-		free = free && sum <= room[e]
-	}
-	if free {
-		flow = want
-	} else {
-		var done [most]bool
-		for a := range approaches {
-			done[a] = want[a] == 0
+		if sum > out[e].receive {
+			flow = j.share(out, want)
+			for e := range out {
+				count := n.count[out[e].cell]
+				for a, share := range j.turn[e*(len(in)+1):][:len(in)+1] {
+					count += flow[a%most] * share
+				}
+				filled[e%most] = count
+			}
+			break
 		}
-		for {
-			// The exit with the least room per claim decides next.
-			tightest, ratio := -1, math.Inf(1)
-			for e := range exits {
-				claim[e] = 0
-				for a := range approaches {
-					if !done[a] {
-						claim[e] += j.priority[a] * j.turn[a*exits+e]
-					}
-				}
-				if claim[e] > 0 && room[e]/claim[e] < ratio {
-					tightest, ratio = e, max(0, room[e]/claim[e])
-				}
-			}
-			if tightest < 0 {
-				break
-			}
-			// Approaches that want less than their part get what they want; only if there is none, all get their part.
-			modest := false
-			for a := range approaches {
-				modest = modest || !done[a] && j.turn[a*exits+tightest] > 0 && want[a] <= ratio*j.priority[a]
-			}
-			for a := range approaches {
-				if done[a] || j.turn[a*exits+tightest] == 0 || modest && want[a] > ratio*j.priority[a] {
-					continue
-				}
-				done[a] = true
-				flow[a] = min(want[a], ratio*j.priority[a])
-				for e := range exits {
-					room[e] -= flow[a] * j.turn[a*exits+e]
-				}
-			}
-		}
+		filled[e%most] = count
+		turn = turn[len(in)+1:]
 	}
 
-	for a, l := range j.in {
-		l := &n.links[l]
-		n.outflow[l.last] += flow[a]
-		n.count[l.last] -= flow[a]
+	for a := range in {
+		c := in[a].cell
+		n.outflow[c] = leaving[a%most] + flow[a%most]
+		n.count[c] = n.count[c] - leaving[a%most] - flow[a%most]
 	}
-	o.queue -= flow[len(j.in)]
-	for e, l := range j.out {
-		c := n.links[l].first
-		for a := range approaches {
-			n.count[c] += flow[a] * j.turn[a*exits+e]
-		}
+	o.queue -= flow[len(in)%most]
+	for e := range out {
+		n.count[out[e].cell] = filled[e%most]
 	}
 }
 
-// inside is the number of vehicles on the roads and waiting at origins.
-func (n *network) inside() float64 {
-	sum := 0.0
+// share is the flow that can cross a junction of what the approaches want.
+func (j *junction) share(out []exit, want [most]float64) (flow [most]float64) {
+	var room, waiting [most]float64 // waiting: the priority of an approach whose flow isn't known yet, else 0
+	approaches := len(j.in) + 1
+	for e := range out {
+		room[e%most] = out[e].receive
+	}
+	unknown := 0
+	for a, priority := range j.priority[:approaches] {
+		if want[a%most] != 0 {
+			waiting[a%most] = priority
+			unknown++
+		}
+	}
+	for unknown > 0 {
+		// The exit with the least room per claim decides next.
+		tightest, ratio := -1, math.Inf(1)
+		turn := j.turn
+		for e := range out {
+			claim := 0.0
+			for a, share := range turn[:approaches] {
+				claim += waiting[a%most] * share
+			}
+			turn = turn[approaches:]
+			if r := room[e%most] / claim; claim > 0 && r < ratio {
+				tightest, ratio = e, max(0, r)
+			}
+		}
+		if tightest < 0 {
+			break
+		}
+		// Approaches that want less than their part get what they want; only if there is none, all get their part.
+		turn = j.turn[tightest*approaches:][:approaches]
+		modest := false
+		for a, share := range turn {
+			modest = modest || waiting[a%most]*share > 0 && want[a%most] <= ratio*waiting[a%most]
+		}
+		for a, share := range turn {
+			part := ratio * waiting[a%most]
+			if waiting[a%most]*share == 0 || modest && want[a%most] > part {
+				continue
+			}
+			waiting[a%most] = 0
+			unknown--
+			flow[a%most] = min(want[a%most], part)
+			for e := range out {
+				room[e%most] -= flow[a%most] * j.turn[e*approaches+a]
+			}
+		}
+	}
+	return flow
+}
+
+// trips is the number of vehicles that began a trip and that ended one since the start, and of those on the roads and waiting
+// at origins.
+func (n *network) trips() (entered, left, inside float64) {
+	for _, o := range n.origins {
+		entered, left, inside = entered+o.entered, left+o.left, inside+o.queue
+	}
 	for _, c := range n.count {
-		sum += c
+		inside += c
 	}
-	for i := range n.origins {
-		sum += n.origins[i].queue
-	}
-	return sum
+	return entered, left, inside
 }

@@ -3,6 +3,7 @@ package synth
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -16,7 +17,7 @@ func corridor(links int) *network {
 		n.junctions[i].out = append(n.junctions[i].out, l)
 		n.junctions[i+1].in = append(n.junctions[i+1].in, l)
 	}
-	n.links[links-1].exit = 1
+	n.links[links-1].ends = 1
 	full := n.capacity[0]
 	for i := range n.junctions {
 		j := &n.junctions[i]
@@ -28,6 +29,7 @@ func corridor(links int) *network {
 			}
 		}
 	}
+	n.connect()
 	return n
 }
 
@@ -42,10 +44,10 @@ func TestQueueTailSpeed(t *testing.T) {
 			n.step()
 		}
 		bottleneck := n.links[3].last - 2
-		n.blocked[bottleneck] = part.open
+		n.open(bottleneck, part.open)
 		dx := 3000 / float64(n.links[0].last+1)
 		density := n.count[0] / dx
-		queued := n.jam[0]/dx - part.open*full/n.dt/waveSpeed
+		queued := n.links[0].jam/dx - part.open*full/n.dt/waveSpeed
 		want := (part.demand - part.open) * full / n.dt / (queued - density)
 
 		arrival := make([]float64, len(n.count))
@@ -81,7 +83,7 @@ func TestBackwardWaveSpeed(t *testing.T) {
 		if s%60 == 0 {
 			open = 0.2 + 0.4*r.Float64()
 		}
-		n.blocked[bottleneck] = open
+		n.open(bottleneck, open)
 		n.step()
 		if s >= 1500 { // the queue has filled the corridor
 			down, up = append(down, n.count[from]), append(up, n.count[to])
@@ -127,22 +129,27 @@ func TestNetworkInvariants(t *testing.T) {
 		for s := range 3000 {
 			if s%40 == 0 {
 				c := r.IntN(len(n.count))
-				n.blocked[c] = r.Float64()
+				n.open(c, r.Float64())
 				copy(n.junctions[s%len(n.junctions)].turn, town.evening[s%len(n.junctions)])
 				town.turn(workday(8))
-				n.speedFactor, n.capacityFactor = 0.8+0.2*r.Float64(), 0.7+0.3*r.Float64()
+				n.weather(0.8+0.2*r.Float64(), 0.7+0.3*r.Float64())
 			}
 			n.step()
-			for c, v := range n.count {
-				if v < -1e-9 || v > n.jam[c]+1e-9 {
-					t.Fatalf("seed %d, step %d: cell %d holds %g vehicles; at most %g fit", seed, s, c, v, n.jam[c])
+			for _, l := range n.links {
+				for c := l.first; c <= l.last; c++ {
+					if v := n.count[c]; v < -1e-9 || v > l.jam+1e-9 {
+						t.Fatalf("seed %d, step %d: cell %d holds %g vehicles; at most %g fit", seed, s, c, v, l.jam)
+					}
 				}
+			}
+			for c := range n.count {
 				if n.outflow[c] > n.capacity[c]*n.capacityFactor*n.blocked[c]+1e-9 {
 					t.Fatalf("seed %d, step %d: %g vehicles left cell %d; its capacity is %g", seed, s, n.outflow[c], c, n.capacity[c])
 				}
 			}
-			if lost := n.entered - n.left - n.inside(); math.Abs(lost) > 1e-9*n.entered {
-				t.Fatalf("seed %d, step %d: %g of %g vehicles lost", seed, s, lost, n.entered)
+			entered, left, inside := n.trips()
+			if lost := entered - left - inside; math.Abs(lost) > 1e-9*entered {
+				t.Fatalf("seed %d, step %d: %g of %g vehicles lost", seed, s, lost, entered)
 			}
 		}
 	}
@@ -175,20 +182,56 @@ func TestJunction(t *testing.T) {
 		j := &n.junctions[0]
 		j.in, j.priority = []int{0, 1}, []float64{2, 1, 1}
 		for a := range 2 {
-			n.sending[n.links[a].last] = c.sending[a]
 			n.count[n.links[a].last] = 3
-			j.turn = append(j.turn, c.turn[a]...)
+		}
+		for e := range c.exits {
+			j.out = append(j.out, 2+e)
+			j.turn = append(j.turn, c.turn[0][e], c.turn[1][e], 1/float64(len(c.exits)))
+		}
+		n.connect()
+		for a, sending := range c.sending {
+			n.approaches[a].sending = sending
 		}
 		for e, room := range c.exits {
-			j.out = append(j.out, 2+e)
-			j.turn = append(j.turn, 1/float64(len(c.exits)))
-			n.receive[n.links[2+e].first] = room
+			n.exits[e].receive = room
 		}
-		n.cross(0)
+		n.junction(0)
 		for a := range 2 {
 			if got := n.outflow[n.links[a].last]; math.Abs(got-c.want[a]) > 1e-12 {
 				t.Errorf("%s: approach %d sends %g; %g expected", c.name, a, got, c.want[a])
 			}
+		}
+	}
+}
+
+// The traffic is the same however many goroutines advance it.
+func TestCrew(t *testing.T) {
+	ride := func(parts int) (*network, *gauge) {
+		c, err := Config{Nodes: 60, Demand: 2}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		town := newTown(c.Nodes, 15, c.Demand, c.stream("roads"))
+		n := town.net
+		for i := range n.origins {
+			n.origins[i].demand = town.rate[i] * n.dt
+		}
+		town.turn(workday(8))
+		g := newGauge(c, placeSensors(n, c.Nodes, c.stream("sensors")))
+		crew := newCrew(n, g, parts)
+		for range 10 {
+			crew.advance(10)
+		}
+		return n, g
+	}
+	n, g := ride(1)
+	for _, parts := range []int{2, 3, 7} {
+		other, watched := ride(parts)
+		if !slices.Equal(n.count, other.count) || !slices.Equal(n.outflow, other.outflow) || !slices.Equal(n.origins, other.origins) {
+			t.Errorf("%d goroutines change the traffic", parts)
+		}
+		if !slices.Equal(g.inside, watched.inside) || !slices.Equal(g.passed, watched.passed) || slices.Max(g.passed) == 0 {
+			t.Errorf("%d goroutines change what the sensors see", parts)
 		}
 	}
 }

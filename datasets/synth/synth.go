@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -137,7 +138,8 @@ func (c Config) withDefaults() (Config, error) {
 // give equal series on machines of one architecture. 24 nodes over 28 days take well under a second.
 func City(c Config) (*datasets.Series, *Truth, error) { return CityContext(context.Background(), c) }
 
-// CityContext is [City] with cancellation. Beside the result it needs memory for the roads only.
+// CityContext is [City] with cancellation. Beside the result it needs memory for the roads only. It uses all processors, which
+// changes nothing in the result.
 func CityContext(ctx context.Context, c Config) (*datasets.Series, *Truth, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -168,6 +170,7 @@ func CityContext(ctx context.Context, c Config) (*datasets.Series, *Truth, error
 	gauge := newGauge(c, sensors)
 	trips := newTrips(town, c.stream("demand"))
 	events := newEvents(net, truth, c.Start.Add(-prelude), dt)
+	crew := newCrew(net, gauge, max(1, min(runtime.GOMAXPROCS(0), len(net.links)/fewestLinks)))
 	for t := -int(prelude / c.Step); t < s.T; t++ {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, fmt.Errorf("synthetic city: stopped at step %d of %d: %w", max(0, t), s.T, err)
@@ -175,16 +178,17 @@ func CityContext(ctx context.Context, c Config) (*datasets.Series, *Truth, error
 		at := s.Calendar.Time(t)
 		town.turn(at)
 		trips.set(at, c.Step)
-		for range int(c.Step / dt) {
-			events.next()
-			gauge.step(net)
+		for left := int(c.Step / dt); left > 0; {
+			steps := events.next(left)
+			crew.advance(steps)
+			left -= steps
 		}
 		if t >= 0 {
 			gauge.read(net, s.Values[t*s.N:(t+1)*s.N])
 		}
 		gauge.reset()
 	}
-	truth.Entered, truth.Left, truth.Inside = net.entered, net.left, net.inside()
+	truth.Entered, truth.Left, truth.Inside = net.trips()
 	return s, truth, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,29 @@ func TestCityIsDeterministic(t *testing.T) {
 	for i := range a.Values {
 		if (a.Values[i] == 0) != (c.Values[i] == 0) {
 			t.Fatal("the noise setting changed the drop-outs")
+		}
+	}
+}
+
+// Stored notebooks and results name data by their hash. Other architectures may round otherwise.
+func TestCityStaysTheSame(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the hashes are those of amd64")
+	}
+	for _, c := range []struct {
+		Config
+		want string
+	}{
+		{Config{}, "cbc35abb5eb5a7d6b20e89ae193dd1cf3069fcf10d6655837849a73e232b079b"},
+		{Config{Nodes: 307, Days: 4, Step: 15 * time.Minute}, "25f71aa45a108bbe637ed54f468b84df780869c854876903c115fe0ff8009ecb"},
+		{Config{Nodes: 120, Days: 6, Seed: 3, Demand: 2.2, Incidents: 60, Wet: 0.6}, "cf7d93272efc351f62dfeaf886c8b1b6703a7197de8062355301c6e083d01a29"},
+	} {
+		s, _, err := City(c.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Hash(); got != c.want {
+			t.Errorf("%+v has hash %s; it was %s", c.Config, got, c.want)
 		}
 	}
 }
