@@ -142,6 +142,7 @@ type benchLimitCmd struct {
 	Epochs        int     `default:"3" help:"Epochs of each run."`
 	ValidateEvery int     `default:"0" help:"Epochs from one validation to the next; 0 as a run does it, by visits."`
 	Backend       string  `default:"auto" help:"Backend: auto, xla, xla:cpu, xla:cuda, go."`
+	CSV           string  `type:"path" placeholder:"FILE" help:"Also write the numbers into this file."`
 	JSON          bool    `help:"Print JSON, an object per pair of sizes."`
 }
 
@@ -160,6 +161,8 @@ func (c *benchLimitCmd) Run(ctx context.Context) error {
 	t := figures.Table{Columns: []string{
 		"parameters", "windows", "full s", "pruned s", "steps", "choosing", "evaluation", "saving", "fewer visits", "faster", "overhead", "pruning",
 	}}
+	numbers := figures.Table{Columns: []string{"parameters", "windows", "unit", "rho", "epochs", "full_s", "pruned_s", "steps_s", "choosing_s", "evaluation_s", "saving_s",
+		"host_s", "fewer_visits", "faster", "overhead", "pruning"}}
 	lines := json.NewEncoder(os.Stdout)
 	for _, width := range c.Width {
 		for _, windows := range c.Windows {
@@ -169,6 +172,12 @@ func (c *benchLimitCmd) Run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			row := []string{fmt.Sprint(p.Parameters), fmt.Sprint(p.Windows), c.Unit}
+			for _, x := range []float64{c.Rho, float64(c.Epochs), p.Full.Total - p.Full.Compile, p.Pruned.Total - p.Pruned.Compile, p.Pruned.Steps,
+				p.Pruned.Selection + p.Pruned.Scoring, p.Pruned.Evaluation, p.Pruned.Saving, p.Pruned.Host, p.Fewer, p.Faster, p.Overhead} {
+				row = append(row, fmt.Sprintf("%.4g", x))
+			}
+			numbers.Rows = append(numbers.Rows, append(row, p.Verdict()))
 			if c.JSON {
 				_ = lines.Encode(p) // a closed pipe ends the program anyway
 				continue
@@ -184,6 +193,12 @@ func (c *benchLimitCmd) Run(ctx context.Context) error {
 	}
 	if !c.JSON {
 		fmt.Print(t.Text())
+	}
+	if c.CSV == "" {
+		return nil
+	}
+	if err := os.WriteFile(c.CSV, []byte(numbers.CSV()), 0o644); err != nil {
+		return fmt.Errorf("--csv: %w", err)
 	}
 	return nil
 }

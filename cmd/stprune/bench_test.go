@@ -25,6 +25,19 @@ func TestBenchSelect(t *testing.T) {
 	output(t, exitFailure, "bench", "select", "--method", "nonesuch")
 }
 
+func TestBenchLimit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limit.csv")
+	out := output(t, 0, "bench", "limit", "--width", "2", "--windows", "90,60", "--nodes", "2", "--epochs", "2", "--rho", "0.5", "--backend", "go", "--csv", file)
+	rows, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(rows)), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[1], ",90,window,0.5,2,") || !strings.HasPrefix(lines[0], "parameters,windows,") || !strings.Contains(out, "fewer visits") {
+		t.Errorf("%s\nprinted with\n%s", out, rows)
+	}
+}
+
 func TestBenchSelectStops(t *testing.T) {
 	c := command("bench", "select", "--method", "cal", "--units", "50,300000", "--limit", "1h", "--json")
 	stdout, err := c.StdoutPipe()
