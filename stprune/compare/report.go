@@ -281,7 +281,7 @@ func heading(s Spec, policy string) string {
 	case warmUp && b.Prune.WarmUp == 0:
 		parts = append(parts, "no warm-up")
 	case warmUp:
-		parts = append(parts, "warm-up of "+counted(b.Prune.WarmUp, "epoch"))
+		parts = append(parts, "warm-up of "+counted(float64(b.Prune.WarmUp), "epoch"))
 	}
 	switch {
 	case tail && b.Prune.Delta == 1:
@@ -338,19 +338,20 @@ func (s *session) notes() []string {
 				}
 				budget, epoch := s.seconds(r.timed)
 				notes = append(notes, fmt.Sprintf("Equal seconds, %s, retention %s: the pruned runs took %.1f s without compiling (median over %s), "+
-					"an epoch of full data with batch %d takes %.2f s; the control has %.3g epochs.", s.spec.policy(g.policy), percent(g.rho), budget, of, r.planned.batch, epoch, float64(r.planned.visits)/float64(s.planner.Visits())))
+					"an epoch of full data with batch %d takes %.2f s; the control has %s.", s.spec.policy(g.policy), percent(g.rho), budget, of, r.planned.batch, epoch, counted(float64(r.planned.visits)/float64(s.planner.Visits()), "epoch")))
 			}
 		}
 	}
 	return notes
 }
 
-// counted is "1 epoch" or "2 epochs".
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+// counted is "1 epoch" or "2.4 epochs".
+func counted(n float64, what string) string {
+	text := fmt.Sprintf("%.3g %s", n, what)
+	if !strings.HasPrefix(text, "1 ") {
+		text += "s"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return text
 }
 
 // reconstruction is said wherever ST-Prune appears.

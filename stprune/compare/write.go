@@ -167,7 +167,7 @@ func (r *Report) smallest() string {
 			family = max(family, n)
 		}
 	}
-	text := fmt.Sprintf("With %s p cannot fall below %.2g", counted(len(r.Seeds), "seed"), r.SmallestP)
+	text := fmt.Sprintf("With %s p cannot fall below %.2g", counted(float64(len(r.Seeds)), "seed"), r.SmallestP)
 	if family > 1 {
 		text += fmt.Sprintf(", and adjusted by Holm over %d tests not below %.2g", family, min(1, float64(family)*r.SmallestP))
 	}
