@@ -1,11 +1,16 @@
 package train
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/gob"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/method"
@@ -19,6 +24,11 @@ type Scoring struct {
 	Repeats int                  // scoring models over which errors and norms are averaged; 0 is 1
 	Begin   map[string][]float32 // parameters by name to begin with, see [Trainer.Load]; nil: initialised
 	Step    func(Progress)       // after each step; may be nil
+
+	// Save is given the state, to be put together from its parts, after each epoch, when ctx is cancelled, and when a model is
+	// measured; its time is no cost. May be nil.
+	Save  func(state ...[]byte) error
+	Saved []byte // the state to go on from, saved with the same configuration and data; nil: begin
 }
 
 // Cost is what a scoring model took.
@@ -38,14 +48,14 @@ func (t *Trainer) Charge(c Cost) {
 const maxCheckpoints = 10
 
 // Probe trains a scoring model as c says, which has parameters and random streams of its own, and measures what a method needs of
-// it on the training units. When a method needs only inputs, nothing is trained.
+// it on the training units. When a method needs only inputs, nothing is trained. Cancelled and asked again with what was saved, it
+// ends with the same bits; what was being measured of a trained model is measured again.
 //
 // The arrays of all units must fit half of the memory limit, and what methods take at most; else Probe says so before it trains.
 func Probe(ctx context.Context, be compute.Backend, c Config, s Scoring, needs method.Needs, sources ...Source) (*method.Probe, Cost, error) {
 	if c.Unit == Block {
 		return nil, Cost{}, fmt.Errorf("train.unit = %s: a scoring model measures no blocks; choose a method without one, or train.unit = %q", Block, Window)
 	}
-	start, seed := time.Now(), c.Seed
 	learnt := needs
 	if learnt.Inputs = false; !learnt.Probed() {
 		s.Epochs = 0
@@ -54,30 +64,43 @@ func Probe(ctx context.Context, be compute.Backend, c Config, s Scoring, needs m
 	if needs.Error || needs.Norms {
 		repeats = max(1, s.Repeats)
 	}
+	seed := c.Seed
 	c.Epochs, c.MaxSteps, c.Patience, c.GraphStats, c.Inexact, c.unvalidated = max(1, s.Epochs), 0, 0, false, false, true
-	var p *method.Probe
-	var cost Cost
-	for r := range repeats {
-		c.Seed = stprune.Stream(seed, "scoring model", r).Uint64()
-		one, err := s.probe(ctx, be, c, needs, sources, &cost)
+	p := &probing{Scoring: s, since: time.Now()}
+	if s.Saved != nil {
+		err := p.state.decode(s.Saved)
+		if err == nil && (p.state.Repeat < 0 || p.state.Repeat >= repeats) {
+			err = fmt.Errorf("it is of model %d of %d; it belongs to another run", p.state.Repeat+1, repeats)
+		}
 		if err != nil {
+			return nil, Cost{}, fmt.Errorf("scoring model: %w", unusable(err))
+		}
+	}
+	for p.state.Repeat < repeats {
+		if p.state.Repeat > 0 {
+			needs = method.Needs{Error: needs.Error, Norms: needs.Norms}
+		}
+		c.Seed = stprune.Stream(seed, "scoring model", p.state.Repeat).Uint64()
+		if err := p.one(ctx, be, c, needs, sources); err != nil {
 			return nil, Cost{}, fmt.Errorf("scoring model: %w", err)
 		}
-		if p == nil {
-			p, needs = one, method.Needs{Error: needs.Error, Norms: needs.Norms}
-		} else {
-			add(p.Error, one.Error)
-			add(p.Norms, one.Norms)
+		if p.state.Repeat < repeats {
+			if err := p.save(); err != nil {
+				return nil, Cost{}, fmt.Errorf("scoring model: %w", err)
+			}
 		}
 	}
-	for i := range p.Error {
-		p.Error[i] /= float32(repeats)
+	done := p.state.Done
+	for _, mean := range [][]float32{done.Error, done.Norms} {
+		for i := range mean {
+			mean[i] /= float32(repeats)
+		}
 	}
-	for i := range p.Norms {
-		p.Norms[i] /= float32(repeats)
-	}
-	cost.Seconds.Scoring = time.Since(start).Seconds() - cost.Seconds.Compile
-	return p, cost, nil
+	return done, p.state.Cost, nil
+}
+
+func unusable(err error) error {
+	return fmt.Errorf("its saved state cannot be used: %w; remove the run and ask for it again", err)
 }
 
 func add(to, x []float32) {
@@ -86,86 +109,266 @@ func add(to, x []float32) {
 	}
 }
 
-// probe trains one scoring model and measures it.
-func (s Scoring) probe(ctx context.Context, be compute.Backend, c Config, needs method.Needs, sources []Source, cost *Cost) (*method.Probe, error) {
+// probing is one process's work on the scoring models.
+type probing struct {
+	Scoring
+	state    scored
+	trainer  *Trainer  // of the model under way; closed after it
+	compiled float64   // seconds of the trainer's compiling that are counted
+	since    time.Time // up to which seconds are counted
+}
+
+// scored is where the scoring models stand. It is saved as gob, followed by the trainer's state and the losses.
+type scored struct {
+	Repeat  int           // of the model under way
+	Done    *method.Probe // of the models before it: the first one's, with the sums of errors and norms; nil: none
+	Cost    Cost          // seconds up to now, all else of the models before
+	Kept    []kept        // checkpoints before the last epoch
+	Trainer int           // bytes; 0: the model has not begun
+	Losses  int           // epochs
+
+	trainer []byte
+	losses  [][]byte // [epochs] of all units after each epoch but the last, float32
+}
+
+// kept are parameters to be measured when the model is trained: they take less to save than their gradients.
+type kept struct {
+	Theta []float32
+	LR    float64
+}
+
+func (s *scored) encode() ([][]byte, error) {
+	s.Trainer, s.Losses = len(s.trainer), len(s.losses)
+	var head bytes.Buffer
+	if err := gob.NewEncoder(&head).Encode(s); err != nil {
+		return nil, fmt.Errorf("saving the state: %w", err)
+	}
+	return append([][]byte{head.Bytes(), s.trainer}, s.losses...), nil
+}
+
+func (s *scored) decode(b []byte) error {
+	r := bytes.NewReader(b)
+	if err := gob.NewDecoder(r).Decode(s); err != nil {
+		return fmt.Errorf("its head cannot be read: %w", err)
+	}
+	rest := b[len(b)-r.Len():]
+	if s.Trainer < 0 || s.Trainer > len(rest) || s.Losses < 0 || (len(rest)-s.Trainer)%max(1, s.Losses) != 0 {
+		return fmt.Errorf("%d bytes do not fit its head; it is damaged", len(rest))
+	}
+	if s.Trainer > 0 {
+		s.trainer, rest = rest[:s.Trainer], rest[s.Trainer:]
+	}
+	for range s.Losses {
+		n := len(rest) / (s.Losses - len(s.losses))
+		s.losses, rest = append(s.losses, rest[:n:n]), rest[n:]
+	}
+	return nil
+}
+
+// fits tells whether the arrays have a trainer's sizes.
+func (s *scored) fits(t *Trainer) error {
+	for _, b := range s.losses {
+		if len(b) != 4*t.units() {
+			return fmt.Errorf("%d bytes of losses of %d units; it is damaged", len(b), t.units())
+		}
+	}
+	for _, k := range s.Kept {
+		if n := t.theta.Shape().Size(); len(k.Theta) != n {
+			return fmt.Errorf("%d parameters of %d; it belongs to another run", len(k.Theta), n)
+		}
+	}
+	return nil
+}
+
+// lap counts the seconds since the last time.
+func (p *probing) lap() {
+	compiled := 0.0
+	for _, took := range p.trainer.Compiled() {
+		compiled += took.Seconds()
+	}
+	now := time.Now()
+	p.state.Cost.Seconds.Compile += compiled - p.compiled
+	p.state.Cost.Seconds.Scoring += now.Sub(p.since).Seconds() - (compiled - p.compiled)
+	p.compiled, p.since = compiled, now
+}
+
+// save saves the state, with the trainer's as it was taken last.
+func (p *probing) save() error {
+	if p.Save == nil {
+		return nil
+	}
+	p.lap()
+	parts, err := p.state.encode()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = p.Save(parts...)
+	p.since = p.since.Add(time.Since(began))
+	return err
+}
+
+// saveTrainer takes the trainer's state and saves.
+func (p *probing) saveTrainer() (err error) {
+	if p.Save == nil {
+		return nil
+	}
+	if p.state.trainer, err = p.trainer.MarshalBinary(); err != nil {
+		return err
+	}
+	return p.save()
+}
+
+// one trains and measures one scoring model, or what is left of it.
+func (p *probing) one(ctx context.Context, be compute.Backend, c Config, needs method.Needs, sources []Source) error {
 	pruner, err := stprune.NewFull(c.Units(sources...))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t, err := New(be, c, pruner, sources...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer t.Close()
-	if s.Begin != nil {
-		if err := t.Load(s.Begin); err != nil {
-			return nil, err
+	p.trainer, p.compiled = t, 0
+	st := &p.state
+	if st.trainer != nil {
+		if err := errors.Join(t.UnmarshalBinary(st.trainer), st.fits(t)); err != nil {
+			return unusable(err)
+		}
+	} else if p.Begin != nil {
+		if err := t.Load(p.Begin); err != nil {
+			return err
 		}
 	}
-
-	last := needs // after the last epoch; before it, what the trajectory and the checkpoints need
+	last := needs // after the last epoch; before it, what the trajectory needs
 	last.Loss = needs.Loss || needs.Trajectory
 	last.Gradients = needs.Gradients || needs.Checkpoints
-	checkpoints := max(1, min(s.Epochs, maxCheckpoints))
-	if err := t.fits(last, s.Epochs, checkpoints); err != nil {
-		return nil, err
+	if err := t.fits(last, p.Epochs, p.checkpoints()); err != nil {
+		return err
 	}
-	p := &method.Probe{}
-	measure := func(epoch int, rate float64) error { // from 1; 0 before training
-		due := needs.Checkpoints && (epoch == s.Epochs || epoch*checkpoints/s.Epochs > (epoch-1)*checkpoints/s.Epochs)
-		want := method.Needs{Loss: needs.Trajectory, Gradients: due}
-		if epoch == s.Epochs {
-			want = last
+	if p.Epochs > 0 {
+		err := p.train(ctx, needs)
+		if err != nil && errors.Is(err, ctx.Err()) {
+			err = errors.Join(err, p.saveTrainer())
 		}
-		if !want.Probed() {
-			return nil
-		}
-		m, err := t.Measure(ctx, Train, want)
 		if err != nil {
 			return err
 		}
-		for _, d := range t.domains {
-			cost.Forwards += int64(len(d.windows.Train)) * int64(d.layout.nodes)
-		}
-		if needs.Trajectory && epoch > 0 {
-			p.Trajectory = append(p.Trajectory, m.Loss)
-		}
-		if due {
-			p.Checkpoints = append(p.Checkpoints, method.Checkpoint{Gradients: m.Gradients, LR: rate})
-		}
-		if epoch == s.Epochs {
-			p.Loss, p.Error, p.Norms, p.LR = m.Loss, m.Error, m.Norms, rate
-			p.Features, p.Gradients, p.Forecasts, p.Inputs = m.Features, m.Gradients, m.Forecasts, m.Inputs
-		}
-		return nil
 	}
-	at := optim.Progress{Epochs: c.Epochs, Steps: t.PlannedSteps()}
-	if s.Epochs == 0 {
-		err = measure(0, c.Schedule.LR(c.Optim.LR, at))
+	m, err := p.measure(ctx, last)
+	if err == nil || errors.Is(err, ctx.Err()) { // for the seconds
+		err = errors.Join(err, p.save())
+	}
+	if err != nil {
+		return err
+	}
+
+	passes := int64(1 + len(st.losses) + len(st.Kept))
+	for _, d := range t.domains {
+		windows := passes * int64(len(d.windows.Train))
+		if needs.Validation {
+			windows += int64(len(d.windows.Val))
+		}
+		st.Cost.Forwards += windows * int64(d.layout.nodes)
+	}
+	st.Cost.Visits += t.Visits()
+	if st.Done == nil {
+		st.Done = m
 	} else {
-		err = t.Run(ctx, Events{Step: s.Step, Epoch: func(r EpochReport) error {
-			at.Epoch, at.Step = r.Epoch-1, t.StepsDone()-r.Steps+r.Steps/2 // the middle stands for the epoch
-			return measure(r.Epoch, c.Schedule.LR(c.Optim.LR, at))
-		}})
+		add(st.Done.Error, m.Error)
+		add(st.Done.Norms, m.Norms)
 	}
+	p.lap()
+	st.Repeat++
+	st.trainer, st.losses, st.Kept = nil, nil, nil
+	return nil
+}
+
+// train trains the model, or the rest of it, and takes down what is needed of its epochs.
+func (p *probing) train(ctx context.Context, needs method.Needs) error {
+	t, st := p.trainer, &p.state
+	end := func() error {
+		epoch, checkpoints := t.Epoch(), p.checkpoints()
+		if needs.Trajectory && epoch < p.Epochs {
+			m, err := t.Measure(ctx, Train, method.Needs{Loss: true})
+			if err != nil {
+				return err
+			}
+			losses, err := binary.Append(nil, binary.LittleEndian, m.Loss)
+			if err != nil {
+				return fmt.Errorf("keeping losses: %w", err)
+			}
+			st.losses = append(st.losses, losses)
+		}
+		if needs.Checkpoints && epoch < p.Epochs && epoch*checkpoints/p.Epochs > (epoch-1)*checkpoints/p.Epochs {
+			theta, err := tensors.CopyFlatData[float32](t.theta)
+			if err != nil {
+				return fmt.Errorf("keeping the parameters: %w", brief(err))
+			}
+			st.Kept = append(st.Kept, kept{theta, p.rate()})
+		}
+		return p.saveTrainer()
+	}
+	if needs.Trajectory && len(st.losses) < t.Epoch() { // it was interrupted there
+		if err := end(); err != nil {
+			return err
+		}
+	}
+	return t.Run(ctx, Events{Step: p.Step, Epoch: func(EpochReport) error { return end() }})
+}
+
+// checkpoints is the number of epochs at which gradients are needed, where they are.
+func (p *probing) checkpoints() int { return max(1, min(p.Epochs, maxCheckpoints)) }
+
+// rate is the learning rate in the middle of the last complete epoch, which stands for the epoch.
+func (p *probing) rate() float64 {
+	t := p.trainer
+	at := optim.Progress{Epochs: t.cfg.Epochs, Steps: t.PlannedSteps()}
+	if epochs := t.Epoch(); epochs > 0 {
+		steps := t.StepsDone() / epochs // all are of all units
+		at.Epoch, at.Step = epochs-1, t.StepsDone()-steps+steps/2
+	}
+	return t.cfg.Schedule.LR(t.cfg.Optim.LR, at)
+}
+
+// measure measures the trained model.
+func (p *probing) measure(ctx context.Context, needs method.Needs) (*method.Probe, error) {
+	t, st := p.trainer, &p.state
+	m, err := t.Measure(ctx, Train, needs)
 	if err != nil {
 		return nil, err
 	}
+	m.LR = p.rate()
 	if needs.Validation {
-		m, err := t.Measure(ctx, Validation, method.Needs{Gradients: true})
+		v, err := t.Measure(ctx, Validation, method.Needs{Gradients: true})
 		if err != nil {
 			return nil, err
 		}
-		p.Validation = m.Gradients
-		for _, d := range t.domains {
-			cost.Forwards += int64(len(d.windows.Val)) * int64(d.layout.nodes)
+		m.Validation = v.Gradients
+	}
+	for _, b := range st.losses {
+		losses := make([]float32, t.units())
+		if _, err := binary.Decode(b, binary.LittleEndian, losses); err != nil {
+			return nil, fmt.Errorf("reading losses: %w", err)
 		}
+		m.Trajectory = append(m.Trajectory, losses)
 	}
-	cost.Visits += t.Visits()
-	for _, took := range t.Compiled() {
-		cost.Seconds.Compile += took.Seconds()
+	if needs.Trajectory && p.Epochs > 0 {
+		m.Trajectory = append(m.Trajectory, m.Loss)
 	}
-	return p, nil
+	if needs.Checkpoints {
+		for _, k := range st.Kept {
+			t.setParameters(k.Theta, nil)
+			at, err := t.Measure(ctx, Train, method.Needs{Gradients: true})
+			if err != nil {
+				return nil, err
+			}
+			m.Checkpoints = append(m.Checkpoints, method.Checkpoint{Gradients: at.Gradients, LR: k.LR})
+		}
+		m.Checkpoints = append(m.Checkpoints, method.Checkpoint{Gradients: m.Gradients, LR: m.LR})
+	}
+	return m, nil
 }
 
 // fits refuses what a probe would hold at once when that is too much for the method or the memory. It measures one batch to know

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -310,7 +311,7 @@ func TestProbe(t *testing.T) {
 			return p, cost
 		}
 		p, cost := probe(Scoring{Epochs: 3, Repeats: 2}, needs)
-		passes := int64(3 + 1) // after each epoch, and once in the second repeat
+		passes := int64(3 + 2 + 1) // after each epoch, of two checkpoints before the last, and once in the second repeat
 		if cost.Visits != 2*3*int64(n)*nodes || cost.Forwards != (passes*int64(n)+int64(len(source.Windows.Val)))*nodes {
 			t.Errorf("%s: %d visits, %d forward only", name, cost.Visits, cost.Forwards)
 		}
@@ -379,6 +380,102 @@ func TestProbeBeginsAsTold(t *testing.T) {
 	p, _, err := Probe(t.Context(), be, c, Scoring{Begin: begin}, method.Needs{Loss: true}, source)
 	if err != nil || !slices.Equal(p.Loss, want.Loss) {
 		t.Errorf("the scoring model doesn't begin with the given parameters (%v)", err)
+	}
+}
+
+// Interrupted again and again, wherever it asks, a scoring model is measured as in one go.
+func TestProbeResumes(t *testing.T) {
+	source, be := ring(t, true), open(t, "go")
+	all := everything
+	all.Trajectory, all.Checkpoints, all.Validation = true, true, true
+	for _, c := range []struct {
+		name  string
+		s     Scoring
+		needs method.Needs
+	}{
+		{"all", Scoring{Epochs: 3, Repeats: 2}, all},
+		{"errors", Scoring{Epochs: 2, Repeats: 3}, method.Needs{Error: true, Norms: true}},
+		{"trajectory", Scoring{Epochs: 3}, method.Needs{Trajectory: true}},
+		{"checkpoints", Scoring{Epochs: 12}, method.Needs{Checkpoints: true}},
+		{"untrained", Scoring{Repeats: 6}, method.Needs{Error: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := config()
+			config.Batch = 40
+			steps := 0
+			c.s.Step = func(Progress) { steps++ }
+			want, cost, err := Probe(t.Context(), be, config, c.s, c.needs, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole := steps
+			measuring := len(source.Windows.Train) / config.EvalBatch * (2 + len(want.Checkpoints)) // begins anew with each stop
+			for more := range 5 {
+				steps = 0
+				var spent Seconds
+				s, stops := c.s, 0
+				s.Save = func(state ...[]byte) error { s.Saved = slices.Concat(state...); return nil }
+				for ; ; stops++ {
+					got, took, err := Probe(&stopper{t.Context(), measuring + more}, be, config, s, c.needs, source)
+					if err == nil {
+						if steps != whole || stops == 0 || took.Visits != cost.Visits || took.Forwards != cost.Forwards {
+							t.Errorf("%d stops, %d of %d steps, %d visits, %d forward only; want %d and %d", stops, steps, whole, took.Visits, took.Forwards, cost.Visits, cost.Forwards)
+						}
+						if !reflect.DeepEqual(got, want) {
+							t.Error("it measures something else than without interruptions")
+						}
+						if took.Seconds.Scoring < spent.Scoring || took.Seconds.Compile < spent.Compile || spent.Scoring <= 0 {
+							t.Errorf("it took %+v, of which %+v were before the last stop", took.Seconds, spent)
+						}
+						break
+					}
+					if !errors.Is(err, context.Canceled) || stops > 1000 {
+						t.Fatal(stops, err)
+					}
+					var state scored
+					if err := state.decode(s.Saved); err != nil {
+						t.Fatal(err)
+					}
+					spent = state.Cost.Seconds
+				}
+			}
+		})
+	}
+}
+
+// What cannot be gone on from is said, whatever of it is missing.
+func TestProbeRefusesOtherStates(t *testing.T) {
+	source, be := ring(t, false), open(t, "go")
+	needs := method.Needs{Trajectory: true}
+	var saved []byte
+	s := Scoring{Epochs: 2, Save: func(state ...[]byte) error { saved = slices.Concat(state...); return nil }}
+	if _, _, err := Probe(t.Context(), be, config(), s, needs, source); err != nil {
+		t.Fatal(err)
+	}
+	larger := config()
+	larger.Optim.Name = "sgd"
+	for name, c := range map[string]struct {
+		config Config
+		saved  []byte
+	}{
+		"empty":       {config(), []byte{}},
+		"cut head":    {config(), saved[:20]},
+		"cut trainer": {config(), saved[:len(saved)/3]},
+		"cut losses":  {config(), saved[:len(saved)-1]},
+		"another":     {larger, saved},
+	} {
+		s := Scoring{Epochs: 2, Saved: c.saved}
+		if _, _, err := Probe(t.Context(), be, c.config, s, needs, source); err == nil || !strings.Contains(err.Error(), "its saved state cannot be used") {
+			t.Errorf("%s: error %v; want one of its saved state", name, err)
+		}
+	}
+	full := errors.New("no space")
+	s.Save = func(...[]byte) error { return full }
+	if _, _, err := Probe(t.Context(), be, config(), s, needs, source); !errors.Is(err, full) {
+		t.Errorf("error %v; want that of saving", err)
+	}
+	if _, _, err := Probe(&stopper{t.Context(), 3}, be, config(), s, needs, source); !errors.Is(err, full) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v; want those of saving and of the interruption", err)
 	}
 }
 
