@@ -11,8 +11,13 @@ import (
 // not taken; training on from an older one, or anew, ends with the same bits.
 func loadCheckpoint(dir string) (payload []byte, damaged, err error) {
 	path := filepath.Join(dir, checkpointFile)
-	for _, p := range []string{path, path + previous} {
-		payload, err := readSealed(kindCheckpoint, p)
+	return firstWhole(kindCheckpoint, path, path+previous)
+}
+
+// firstWhole reads the first of the sealed files that is there and whole.
+func firstWhole(kind string, paths ...string) (payload []byte, damaged, err error) {
+	for _, p := range paths {
+		payload, err := readSealed(kind, p)
 		if err == nil {
 			return payload, damaged, nil
 		}

@@ -45,7 +45,7 @@ func (r *Run) Usage() (Usage, error) {
 			return err
 		}
 		switch folder, _, _ := strings.Cut(filepath.ToSlash(name), "/"); folder {
-		case checkpointFile, checkpointFile + previous, checkpointFile + partial:
+		case checkpointFile, checkpointFile + previous, checkpointFile + partial, scoringFile, scoringFile + partial:
 			u.Checkpoints += info.Size()
 		case bestFile:
 			u.Best += info.Size()

@@ -260,7 +260,8 @@ type session struct {
 	config  train.Config
 	begin   map[string][]float32 // parameters of model.init
 	pruner  stprune.Pruner
-	cost    *train.Cost // of the scoring model, if this process trained one
+	cost    *train.Cost // of the scoring model, if this process trained it or the rest of it
+	probed  float64     // seconds that this process took for that, saving included
 	trainer *train.Trainer
 	scores  *recorder
 
@@ -268,7 +269,7 @@ type session struct {
 	underWay  underWay
 	selection stprune.Selection // of the epoch under way
 	start     time.Time
-	saves     chan error // of the epoch before, while it is being saved; nil: saved
+	saves     chan error // of the epoch before, or the scoring model's, while it is being saved; nil: saved
 }
 
 // underWay is what a checkpoint keeps of the epoch under way besides the states of trainer and recorder.
@@ -413,10 +414,23 @@ func (s *session) probe(ctx context.Context) (*method.Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	scoring := train.Scoring{Begin: s.begin, Step: s.watch.Scoring}
+	scoring := train.Scoring{Begin: s.begin, Step: s.watch.Scoring, Save: s.saveScoring}
 	scoring.Epochs, _ = options["probe_epochs"].(int)
 	scoring.Repeats, _ = options["probe_repeats"].(int)
-	s.watch.note("run %s: training and measuring a scoring model, from which %s chooses", s.run.ID, m.Name)
+	var damaged error
+	if scoring.Saved, damaged, err = firstWhole(kindScoring, s.path(scoringFile)); err != nil {
+		return nil, err
+	}
+	if damaged != nil {
+		s.watch.note("run %s: what is saved of its scoring model is damaged and the start taken instead: %v", s.run.ID, damaged)
+	}
+	doing := "training and measuring a scoring model"
+	if scoring.Saved != nil {
+		doing = "resuming the scoring model"
+	}
+	s.watch.note("run %s: %s, from which %s chooses", s.run.ID, doing, m.Name)
+	start := time.Now()
+	defer func() { s.probed = time.Since(start).Seconds() }()
 	p, cost, err := train.Probe(ctx, s.backend.Backend, s.config, scoring, m.Needs, s.sources...)
 	if err != nil {
 		return nil, err
@@ -425,8 +439,20 @@ func (s *session) probe(ctx context.Context) (*method.Probe, error) {
 	return p, nil
 }
 
+// saveScoring saves the state of the scoring model under way, while it goes on.
+func (s *session) saveScoring(state ...[]byte) error {
+	start := time.Now()
+	defer func() { s.underWay.Before.Saving += time.Since(start).Seconds() }()
+	if err := s.saved(); err != nil { // the state before
+		return fmt.Errorf("%w: %w", ErrNotSaved, err)
+	}
+	sealed := seal(kindScoring, state...)
+	s.save(func() error { return writeFile(s.disk, s.path(scoringFile), sealed) })
+	return nil
+}
+
 // choose lets a method that trains a scoring model choose before the first step, and saves its choice, which may have taken longer
-// than many epochs.
+// than many epochs. Interrupted, it begins again from the scoring model's state, and keeps the seconds.
 func (s *session) choose(ctx context.Context) error {
 	m, err := s.run.Spec.Prune.method()
 	if err != nil {
@@ -436,18 +462,20 @@ func (s *session) choose(ctx context.Context) error {
 		return nil
 	}
 	start := time.Now()
-	if _, err := s.pruner.Plan(0); err != nil && errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("choosing units: %w: %w; it begins anew when the run is asked for again", err, ErrNotSaved)
-	} else if err != nil {
-		return fmt.Errorf("choosing units: %w", err)
-	}
-	if s.cost == nil { // it had chosen
+	_, err = s.pruner.Plan(0)
+	if err == nil && s.cost == nil { // it had chosen
 		return nil
 	}
+	s.underWay.Before.Selection += time.Since(start).Seconds() - s.probed
+	if err != nil {
+		return fmt.Errorf("choosing units: %w", err)
+	}
 	s.trainer.Charge(*s.cost)
-	s.underWay.Before.Seconds = s.cost.Seconds
-	s.underWay.Before.Selection = time.Since(start).Seconds() - s.cost.Seconds.Total()
-	return s.checkpoint()
+	s.underWay.Before.Seconds = s.underWay.Before.Seconds.Add(s.cost.Seconds)
+	if err := errors.Join(s.saved(), s.checkpoint()); err != nil {
+		return err
+	}
+	return s.remove(scoringFile)
 }
 
 // pruner makes the method over n units, and says how large batches are in pruned epochs.
@@ -590,16 +618,14 @@ func (s *session) endEpoch(report train.EpochReport) error {
 		{epochPath(s.run.Dir, scoresDir, e.Epoch), seal(kindScores, scores)},
 		{s.path(epochsFile), s.lines},
 	}
-	s.saves = make(chan error, 1)
-	go func(done chan<- error) { // while the next epoch trains
+	s.save(func() error { // while the next epoch trains
 		for _, f := range files {
 			if err := writeFile(s.disk, f.path, f.data); err != nil {
-				done <- err
-				return
+				return err
 			}
 		}
-		done <- writeRotating(s.disk, s.path(checkpointFile), checkpoint)
-	}(s.saves)
+		return writeRotating(s.disk, s.path(checkpointFile), checkpoint)
+	})
 	s.underWay.Before.Saving = time.Since(start).Seconds()
 	if s.watch.Epoch != nil {
 		s.watch.Epoch(e)
@@ -612,7 +638,14 @@ type fileToSave struct {
 	data []byte
 }
 
-// saved waits until the last epoch is on disk.
+// save saves in the background.
+func (s *session) save(write func() error) {
+	done := make(chan error, 1)
+	s.saves = done
+	go func() { done <- write() }()
+}
+
+// saved waits until what is being saved is on disk.
 func (s *session) saved() error {
 	if s.saves == nil {
 		return nil
@@ -687,12 +720,20 @@ func (s *session) finish(ctx context.Context) error {
 	}
 	result.Seconds.Saving += time.Since(start).Seconds()
 	result.Seconds.Total = result.Seconds.Parts.Total()
-	for _, name := range []string{checkpointFile + previous, failureFile} {
+	if err := s.remove(checkpointFile+previous, failureFile, scoringFile); err != nil {
+		return err
+	}
+	return s.writeJSON(resultFile, result)
+}
+
+// remove removes those of the files that are there.
+func (s *session) remove(names ...string) error {
+	for _, name := range names {
 		if err := s.disk.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return s.writeJSON(resultFile, result)
+	return nil
 }
 
 // Failure says where a run's loss became NaN or infinite.

@@ -4,10 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/method"
@@ -111,43 +116,201 @@ func TestStaticMethodRecordsItsScoring(t *testing.T) {
 	}
 }
 
-// A run whose static method has chosen never trains the scoring model again, and keeps what it took.
-func TestChoiceIsSaved(t *testing.T) {
-	spec := tiny(t, "prune.method=forgetting", "prune.options.probe_epochs=2", "train.epochs=2")
-	want := do(t, spec, options(t.TempDir()))
-	saved := 0
-	for at := 2; ; at++ {
-		o, probes := probing(options(t.TempDir()))
-		_, err := Do(&stopper{Context: context.Background(), at: at}, spec, o)
+// Wherever a static method is interrupted, in its scoring models, between them, while it measures or chooses, it goes on from there:
+// no step is taken twice, and the run ends in the same files.
+func TestScoringResumes(t *testing.T) {
+	seen := map[string]int{}
+	for _, c := range []struct {
+		method, options string
+		stride          int
+	}{
+		{"forgetting", "{probe_epochs=2}", 3},
+		{"el2n", "{probe_epochs=2,probe_repeats=3}", 3},
+		{"moso", "{probe_epochs=3}", 5},
+		{"glister", "{probe_epochs=1}", 7},
+		{"craig", "{probe_epochs=1}", 4},
+	} {
+		t.Run(c.method, func(t *testing.T) {
+			spec := tiny(t, "prune.method="+c.method, "prune.options="+c.options, "train.epochs=2")
+			o, repeat, scored := options(t.TempDir()), 0, 0
+			o.Watch.Scoring = func(p train.Progress) { scored, repeat = scored+1, p.Steps }
+			want := do(t, spec, o)
+			whole := scored
+			for at := 2; ; at += c.stride {
+				o, probes := probing(options(t.TempDir()))
+				scored = 0
+				o.Watch.Scoring = func(train.Progress) { scored++ }
+				r, err := Do(&stopper{Context: context.Background(), at: at}, spec, o)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNotSaved) || !strings.Contains(err.Error(), "is saved and resumes") {
+					t.Fatalf("interrupted at %d: %v", at, err)
+				}
+				_, statErr := os.Stat(filepath.Join(r.Dir, scoringFile))
+				chosen := errors.Is(statErr, fs.ErrNotExist)
+				if chosen == strings.Contains(err.Error(), "choosing units") {
+					t.Errorf("interrupted at %d, %s is there: %v; the error is %v", at, scoringFile, !chosen, err)
+				}
+				switch {
+				case chosen:
+					seen["chosen"]++
+				case strings.Contains(err.Error(), "while measuring"):
+					seen["measuring"]++
+				case strings.Contains(err.Error(), "while choosing"):
+					seen["choosing"]++
+				case scored > 0 && scored%repeat == 0:
+					seen["between"]++
+				default:
+					seen["training"]++
+				}
+				noted := ""
+				*probes = 0
+				count := o.Watch.Note
+				o.Watch.Note = func(text string) { count(text); noted += text + "\n" }
+				same(t, want.Dir, do(t, spec, o).Dir)
+				if chosen && *probes > 0 || !chosen && !strings.Contains(noted, "resuming the scoring model") || scored != whole {
+					t.Errorf("interrupted at %d, chosen %v: %d of %d scoring steps; the notes are %s", at, chosen, scored, whole, noted)
+				}
+				if result, _ := results(t, r); result.Seconds.Scoring <= 0 || result.Seconds.Selection < 0 {
+					t.Errorf("interrupted at %d: seconds %+v", at, result.Seconds)
+				}
+				if t.Failed() {
+					t.FailNow()
+				}
+			}
+		})
+	}
+	for _, where := range []string{"training", "between", "measuring", "choosing", "chosen"} {
+		if seen[where] == 0 {
+			t.Errorf("no interruption came there: %s", where)
+		}
+	}
+}
+
+// Interrupted again and again: what each process took counts.
+func TestScoringSecondsAddUp(t *testing.T) {
+	spec := tiny(t, "prune.method=el2n", "prune.options={probe_epochs=2,probe_repeats=2}", "train.epochs=1")
+	o := options(t.TempDir())
+	const pause = 10 * time.Millisecond
+	steps, stops := 0, 0
+	for ; ; stops++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		here := 0
+		o.Watch.Scoring = func(train.Progress) {
+			time.Sleep(pause)
+			steps++
+			if here++; here == 5 {
+				cancel()
+			}
+		}
+		_, err := Do(ctx, spec, o)
+		cancel()
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("interrupted at %d: %v", at, err)
+			t.Fatal(err)
 		}
-		chosen := *probes == 1 && !errors.Is(err, ErrNotSaved)
-		if strings.Contains(err.Error(), "choosing") == chosen {
-			t.Errorf("interrupted at %d, after %d probes: %v", at, *probes, err)
-		}
-		r := do(t, spec, o)
-		if chosen {
-			if saved++; *probes != 1 {
-				t.Errorf("interrupted at %d, the run probed again", at)
+	}
+	runs, err := o.Store.List()
+	if err != nil || len(runs) != 1 {
+		t.Fatal(runs, err)
+	}
+	result, epochs := results(t, runs[0])
+	if spent := (time.Duration(steps) * pause).Seconds(); stops < 3 || result.Seconds.Scoring < spent || epochs[0].Seconds.Scoring != result.Seconds.Scoring {
+		t.Errorf("after %d stops %v seconds of scoring; its %d steps took %v at least", stops, result.Seconds.Scoring, steps, spent)
+	}
+}
+
+// As with a checkpoint: a damaged state is noted and the start taken; one that is whole but of something else is an error.
+func TestDamagedScoring(t *testing.T) {
+	spec := tiny(t, "prune.method=el2n", "prune.options={probe_epochs=2,probe_repeats=2}", "train.epochs=2")
+	want := do(t, spec, options(t.TempDir()))
+	for name, c := range map[string]struct {
+		change func(b []byte) []byte
+		note   bool
+	}{
+		"altered":   {func(b []byte) []byte { b[len(b)/2] ^= 4; return b }, true},
+		"truncated": {func(b []byte) []byte { return b[:len(b)/2] }, true},
+		"empty":     {func([]byte) []byte { return nil }, true},
+		"another's": {func([]byte) []byte { return seal(kindScoring, []byte("something else")) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t.TempDir())
+			r, err := Do(&stopper{Context: context.Background(), at: 12}, spec, o)
+			path := filepath.Join(r.Dir, scoringFile)
+			b, readErr := os.ReadFile(path)
+			if !errors.Is(err, context.Canceled) || readErr != nil {
+				t.Fatal(err, readErr)
+			}
+			if err := os.WriteFile(path, c.change(b), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			noted := ""
+			o.Watch.Note = func(text string) { noted += text }
+			if !c.note {
+				if _, err := Do(context.Background(), spec, o); err == nil || !strings.Contains(err.Error(), "remove the run and ask for it again") {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			same(t, want.Dir, do(t, spec, o).Dir)
+			if !strings.Contains(noted, "damaged") {
+				t.Errorf("the notes are %q", noted)
+			}
+		})
+	}
+}
+
+// fullDisk has no space when it is full.
+type fullDisk struct {
+	disk
+	full atomic.Bool
+}
+
+func (d *fullDisk) Create(path string) (file, error) {
+	if d.full.Load() {
+		return nil, errFault
+	}
+	return d.disk.Create(path)
+}
+
+// An interrupted scoring model that can't be saved is no interruption that was.
+func TestScoringOnAFullDisk(t *testing.T) {
+	spec := tiny(t, "prune.method=el2n", "prune.options={probe_epochs=2,probe_repeats=2}", "train.epochs=2")
+	want := do(t, spec, options(t.TempDir()))
+	for _, full := range []int{2, 10} { // the step after which nothing is saved: of the first epoch, and of the second, interrupted there
+		o := options(t.TempDir())
+		d := &fullDisk{disk: osDisk{}}
+		o.Store.disk = d
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		steps := 0
+		o.Watch.Scoring = func(train.Progress) {
+			if steps++; steps == full {
+				d.full.Store(true)
+			}
+			if steps == 10 {
+				cancel()
 			}
 		}
-		if result, _ := results(t, r); result.Seconds.Scoring <= 0 {
-			t.Errorf("interrupted at %d, the seconds of scoring are lost", at)
+		_, err := Do(ctx, spec, o)
+		if !errors.Is(err, ErrNotSaved) || !errors.Is(err, errFault) || strings.Contains(err.Error(), "resumes when asked") {
+			t.Errorf("full at step %d, interrupted at 10: %v", full, err)
 		}
-		same(t, want.Dir, r.Dir)
-		if t.Failed() {
-			t.FailNow()
-		}
+		d.full.Store(false)
+		o.Watch = Watcher{}
+		same(t, want.Dir, do(t, spec, o).Dir)
 	}
-	if saved == 0 {
-		t.Error("no interruption came after the choice")
-	}
+}
+
+// A run whose static method has chosen never trains the scoring model again, wherever the disk fails.
+func TestChoiceIsSaved(t *testing.T) {
+	spec := tiny(t, "prune.method=forgetting", "prune.options.probe_epochs=2", "train.epochs=2")
+	want := do(t, spec, options(t.TempDir()))
 	early := 0 // ends in the first epoch, after the choice
-	for at := 1; ; at++ {
+	for at := 1; ; at += 1 + at/20 {
 		o, probes := probing(options(t.TempDir()))
 		d := &faultyDisk{at: at, dead: true, unsynced: map[string]bool{}}
 		o.Store.disk = d

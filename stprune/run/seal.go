@@ -19,16 +19,24 @@ const (
 	kindBest       = "STPRbest"
 	kindSelection  = "STPRseln"
 	kindScores     = "STPRscor"
+	kindScoring    = "STPRprob"
 
 	sealVersion = 1
 )
 
-func seal(kind string, payload []byte) []byte {
-	b := make([]byte, 0, sealHead+len(payload)+sha256.Size)
+// seal seals a payload, given in parts.
+func seal(kind string, payload ...[]byte) []byte {
+	size := 0
+	for _, part := range payload {
+		size += len(part)
+	}
+	b := make([]byte, 0, sealHead+size+sha256.Size)
 	b = append(b, kind...)
 	b = binary.LittleEndian.AppendUint32(b, sealVersion)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(payload)))
-	b = append(b, payload...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(size))
+	for _, part := range payload {
+		b = append(b, part...)
+	}
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...)
 }

@@ -42,6 +42,7 @@ const (
 	environmentFile = "environment.json"
 	epochsFile      = "epochs.jsonl"
 	checkpointFile  = "checkpoint"
+	scoringFile     = "scoring"
 	bestFile        = "best"
 	resultFile      = "result.json"
 	failureFile     = "failure.json"
