@@ -341,6 +341,35 @@ func TestWorkerRefusesOtherData(t *testing.T) {
 	}
 }
 
+// A run that is interrupted while its method's scoring model trains is saved too, and may be put back.
+func TestInterruptedScoringIsSaved(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, tiny+"[[list]]\nprune.method = 'el2n'\n", o)
+	at := slices.IndexFunc(s.jobs, func(j Job) bool { return j.Spec.Prune.Method == "el2n" })
+	job := newOrder(s.jobs[at])
+	trainer := NewTrainer(o)
+	defer trainer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	steps := 0
+	watch := run.Watcher{Scoring: func(p train.Progress) {
+		if steps++; steps == 3 {
+			cancel()
+		}
+	}}
+	if out := trainer.do(ctx, job, watch); !out.Saved || steps != 3 {
+		t.Errorf("after %d steps %+v", steps, out)
+	}
+	first := 0
+	watch.Scoring = func(p train.Progress) {
+		if first == 0 {
+			first = p.Step
+		}
+	}
+	if out := trainer.do(t.Context(), job, watch); out != (outcome{ID: job.ID}) || first != 4 {
+		t.Errorf("asked again, it goes on with step %d: %+v", first, out)
+	}
+}
+
 func TestPart(t *testing.T) {
 	all := []int{0, 1, 4, 5, 6}
 	for _, c := range []struct {
