@@ -70,7 +70,7 @@ func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...C
 	if s.Spec.Train.Unit == train.Block {
 		return Gradients{}, s.ofBlocks()
 	}
-	o.Draws, o.Most, o.Seed = cmp.Or(o.Draws, 8), cmp.Or(o.Most, 200_000), cmp.Or(o.Seed, 1)
+	o = o.complete()
 	t, done, err := s.trainer(ctx)
 	if err != nil {
 		return Gradients{}, err
@@ -79,11 +79,7 @@ func (s *Subject) Gradients(ctx context.Context, o GradientOptions, choices ...C
 
 	g := Gradients{Run: s.ID, Units: train.Config{Unit: s.Spec.Train.Unit}.Units(s.Sources...)}
 	g.Reference = min(g.Units, o.Most)
-	var sample []int32 // nil: all
-	if g.Reference < g.Units {
-		sample = uniform(stprune.Stream(o.Seed, "diagnose full", 0), g.Units, g.Reference)
-	}
-	full, err := t.Gradient(ctx, sample, nil)
+	full, err := t.Gradient(ctx, o.reference(g.Units), nil)
 	if err != nil {
 		return Gradients{}, err
 	}
@@ -140,6 +136,19 @@ func (c Choice) chosen(o GradientOptions) ([]int, error) {
 		return o.Epochs, nil
 	}
 	return evenly(pruned, o.Draws), nil
+}
+
+func (o GradientOptions) complete() GradientOptions {
+	o.Draws, o.Most, o.Seed = cmp.Or(o.Draws, 8), cmp.Or(o.Most, 200_000), cmp.Or(o.Seed, 1)
+	return o
+}
+
+// reference are the units of the full gradient; nil: all.
+func (o GradientOptions) reference(units int) []int32 {
+	if units <= o.Most {
+		return nil
+	}
+	return uniform(stprune.Stream(o.Seed, "diagnose full", 0), units, o.Most)
 }
 
 // evenly takes up to n of the values, evenly spaced, the first and the last among them.

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +28,7 @@ func (s *Subject) GradientPath(ctx context.Context, o GradientOptions) ([]PathPo
 	if s.Spec.Train.Unit == train.Block {
 		return nil, s.ofBlocks()
 	}
-	o.Draws, o.Most, o.Seed = cmp.Or(o.Draws, 8), cmp.Or(o.Most, 200_000), cmp.Or(o.Seed, 1)
+	o = o.complete()
 	choice, err := s.Choice()
 	if err != nil {
 		return nil, err
@@ -50,10 +49,7 @@ func (s *Subject) GradientPath(ctx context.Context, o GradientOptions) ([]PathPo
 	defer done()
 
 	units := train.Config{Unit: s.Spec.Train.Unit}.Units(s.Sources...)
-	var sample []int32 // nil: all
-	if o.Most < units {
-		sample = uniform(stprune.Stream(o.Seed, "diagnose full", 0), units, o.Most)
-	}
+	sample := o.reference(units)
 	var points []PathPoint
 	measure := func(epoch int, selection stprune.Selection) error {
 		ids, err := choice.ids(epoch)
