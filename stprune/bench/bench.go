@@ -56,7 +56,8 @@ type Report struct {
 	Unit       string        `json:"unit"`
 	Parameters int           `json:"parameters"`
 	Compile    time.Duration `json:"compile_ns"`    // of all that was compiled
-	First      time.Duration `json:"first_step_ns"` // from Began to the end of the first step, evaluation or epoch; a second one warms up
+	Ready      time.Duration `json:"ready_ns"`      // from Began until all is loaded and compiled and the first step, evaluation or epoch computes
+	First      time.Duration `json:"first_step_ns"` // from Began to its end; a second one warms up
 	Steps      int           `json:"steps"`         // of them measured after that
 	Median     time.Duration `json:"median_ns"`     // from the end of one to the end of the next, the host's work included
 	Fastest    time.Duration `json:"fastest_ns"`
@@ -65,8 +66,8 @@ type Report struct {
 	// GFLOPs counts the matrix products of the backbone, in training three times (backward takes twice as much), and nothing else,
 	// at the median; 0 when the backbone doesn't say how many there are.
 	GFLOPs float64 `json:"gflop_per_s"`
-	// Plain is what the backend reaches in products of [16384,128] with [128,128] and nothing else (Go: of [512,128]), the best of some before and after
-	// the steps: what GFLOPs can be compared with on a machine whose speed varies.
+	// Plain is what the backend reaches in products of [16384,128] with [128,128] and nothing else (Go: of [512,128]), the best of some after the first
+	// step and after the last: what GFLOPs can be compared with on a machine whose speed varies.
 	Plain      float64 `json:"plain_gflop_per_s"`
 	PeakMemory int64   `json:"peak_bytes"` // of the process
 }
@@ -137,17 +138,15 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	}
 	defer trainer.Close()
 
-	before, err := plainProduct(be)
-	if err != nil {
-		return Report{}, err
-	}
-	times := clock{began: s.Began, least: s.Least, length: s.For}
-	if err := s.repeat(ctx, trainer, &times); err != nil {
+	var before float64
+	var failed error
+	times := clock{began: s.Began, least: s.Least, length: s.For, started: func() { before, failed = plainProduct(be) }}
+	if err := errors.Join(s.repeat(ctx, trainer, &times), failed); err != nil {
 		return Report{}, err
 	}
 	r := Report{
 		What: s.What, Backend: be.Kind, Backbone: s.Backbone, Nodes: s.Nodes, Batch: s.Batch, Unit: s.Unit, Parameters: trainer.Parameters(),
-		First: times.first, Steps: len(times.measured), Fastest: slices.Min(times.measured), Slowest: slices.Max(times.measured),
+		Ready: times.ready, First: times.first, Steps: len(times.measured), Fastest: slices.Min(times.measured), Slowest: slices.Max(times.measured),
 		Host: 1 - times.computing.Seconds()/times.all.Seconds(),
 	}
 	for _, d := range trainer.Compiled() {
@@ -164,11 +163,12 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 
 // clock takes the times of what is repeated, when each ends.
 type clock struct {
-	began  time.Time
-	least  int           // times at least
-	length time.Duration // in all at least
+	began   time.Time
+	least   int           // times at least
+	length  time.Duration // in all at least
+	started func()        // is called after the first
 
-	first          time.Duration // since it began
+	ready, first   time.Duration // since it began
 	warm, last     time.Time     // the ends of the second and of the last
 	measured       []time.Duration
 	computing, all time.Duration // of those measured
@@ -180,6 +180,8 @@ func (c *clock) tick(computing time.Duration) (enough bool) {
 	switch {
 	case c.last.IsZero(): // it compiled
 		c.first = now.Sub(c.began)
+		c.ready = c.first - computing
+		c.started()
 	case c.warm.IsZero():
 		c.warm = now
 	default:
