@@ -370,6 +370,30 @@ func TestInterruptedScoringIsSaved(t *testing.T) {
 	}
 }
 
+func TestOutcome(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	interrupted := fmt.Errorf("training step 3: %w", context.Canceled)
+	for _, c := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want outcome
+	}{
+		{"finished", cancelled, nil, outcome{}},
+		{"interrupted", cancelled, interrupted, outcome{Saved: true}},
+		{"not saved", cancelled, errors.Join(interrupted, run.ErrNotSaved), outcome{Error: "training step 3: context canceled\n" + run.ErrNotSaved.Error()}},
+		{"failed while it was to stop", cancelled, syscall.ENOSPC, outcome{Error: syscall.ENOSPC.Error()}},
+		{"failed", t.Context(), syscall.ENOSPC, outcome{Error: syscall.ENOSPC.Error()}},
+		{"trained elsewhere", t.Context(), run.ErrBusy, outcome{Busy: true}},
+	} {
+		c.want.ID = "a"
+		if got := newOutcome(c.ctx, "a", c.err); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
 func TestPart(t *testing.T) {
 	all := []int{0, 1, 4, 5, 6}
 	for _, c := range []struct {

@@ -38,16 +38,21 @@ func newOrder(j Job) order { return order{ID: j.ID, Spec: string(j.Spec.TOML())}
 
 // do asks for an ordered run. A run whose id is another here is refused.
 func (t *Trainer) do(ctx context.Context, job order, watch run.Watcher) outcome {
-	out := outcome{ID: job.ID}
 	spec, err := run.ParseSpec([]byte(job.Spec))
 	if err == nil {
 		o := t.run
 		o.NoWait, o.ID, o.Watch = !job.Wait, job.ID, watch
 		_, err = run.Do(ctx, spec, o)
 	}
+	return newOutcome(ctx, job.ID, err)
+}
+
+// newOutcome is what the error of a run means: one that fails while ctx is cancelled, say as its disk is full, was not interrupted.
+func newOutcome(ctx context.Context, id string, err error) outcome {
+	out := outcome{ID: id}
 	switch {
 	case err == nil:
-	case ctx.Err() != nil && !errors.Is(err, run.ErrNotSaved):
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, run.ErrNotSaved):
 		out.Saved = true
 	case errors.Is(err, run.ErrBusy), errors.Is(err, run.ErrTakenOver):
 		out.Busy = true
