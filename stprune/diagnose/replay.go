@@ -44,8 +44,8 @@ type ReplayEpoch struct {
 // train.epochs, train.batch and train.seed are read; data and scores are the subject's.
 //
 // This is approximate: scores come from a model trained on all data. A method that uses no statistics, such as "random", selects
-// exactly what it does in training. Recorded are level and complexity, with the default λ, of windows; for pairs, which are
-// recorded by window and by node, those of a pair are taken to be the product of its window's and its node's over the mean.
+// exactly what it does in training. Recorded are level, coherence, and complexity with the default λ, of windows; for pairs, which
+// are recorded by window and by node, those of a pair are taken to be the product of its window's and its node's over the mean.
 // Methods that need anything else are refused.
 func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 	fail := func(format string, args ...any) (Replay, error) {
@@ -84,7 +84,11 @@ func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 		return fail("method %s chooses by the gradients of candidate batches, which runs do not record", m.Name)
 	}
 	n := train.Config{Unit: spec.Train.Unit}.Units(s.Sources...)
-	scored, err := usesScores(spec, p, n)
+	first, err := s.scores(1, n)
+	if err != nil {
+		return fail("%w", err)
+	}
+	scored, err := usesScores(spec, p, n, first.Windows.Coherence != nil)
 	if err != nil {
 		return fail("%w", err)
 	}
@@ -132,7 +136,7 @@ func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 		}
 		out.Seconds += seconds
 
-		e := ReplayEpoch{Epoch: epoch, Selection: selection.Diagnostics, Kept: float64(len(ids)) / float64(n), Score: scores.mean(ids), ScoreAll: scores.mean(all)}
+		e := ReplayEpoch{Epoch: epoch, Selection: selection.Diagnostics, Kept: float64(len(ids)) / float64(n), Score: scores.complexity(ids), ScoreAll: scores.complexity(all)}
 		if !selection.All {
 			if last > 0 {
 				o := overlap(n, out.Choice.Epochs[last-1].IDs, ids)
@@ -156,8 +160,9 @@ func everyID(n int) []int32 {
 }
 
 // usesScores tells whether a method reads statistics, and refuses one that reads what runs do not record. What it reads shows in
-// its state: two units are observed with each column altered in turn. The pruner is left as it was.
-func usesScores(spec run.Spec, p stprune.Pruner, n int) (bool, error) {
+// its state: two units are observed with each column altered in turn. The pruner is left as it was. Runs that were begun before the
+// coherence was recorded have none.
+func usesScores(spec run.Spec, p stprune.Pruner, n int, coherence bool) (bool, error) {
 	fresh, err := p.MarshalBinary()
 	if err != nil {
 		return false, err
@@ -197,7 +202,11 @@ func usesScores(spec run.Spec, p stprune.Pruner, n int) (bool, error) {
 		}
 		if !bytes.Equal(plain, state) {
 			uses = true
-			if column != stprune.Level {
+			if column == stprune.Coherence && !coherence {
+				return false, fmt.Errorf("method %s with these settings needs the units' coherence, which the run does not have, as older ones; train it again",
+					spec.Prune.Method)
+			}
+			if column != stprune.Level && column != stprune.Coherence {
 				unrecorded = append(unrecorded, stprune.StatName(column))
 			}
 		}
@@ -207,7 +216,7 @@ func usesScores(spec run.Spec, p stprune.Pruner, n int) (bool, error) {
 	case len(unrecorded) == 0:
 		return uses, nil
 	case spec.Prune.Method != "st-prune" || c.Score != "complexity":
-		return false, fmt.Errorf("method %s with these settings needs the units' %s, and runs record only level and complexity",
+		return false, fmt.Errorf("method %s with these settings needs the units' %s, and runs record only level, coherence and complexity",
 			spec.Prune.Method, strings.Join(unrecorded, ", "))
 	case c.LambdaS != d.LambdaS || c.LambdaT != d.LambdaT || c.LambdaG != d.LambdaG:
 		return false, fmt.Errorf("complexity is recorded with λ = %v, %v, %v (spatial, temporal, rough), the method asks for %v, %v, %v; leave them at their defaults",
@@ -219,8 +228,20 @@ func usesScores(spec run.Spec, p stprune.Pruner, n int) (bool, error) {
 // scoring gives units the statistics that a run recorded in one epoch.
 type scoring struct {
 	run.Scores
-	perWindow         int
-	level, complexity float32 // means over windows, when the unit is a pair
+	perWindow int
+	mean      values // over windows, when the unit is a pair
+}
+
+// values of a unit.
+type values struct{ level, complexity, coherence float32 }
+
+// at are the values of a window or of a node.
+func at(d *run.Difficulty, i int) values {
+	v := values{level: d.Level[i], complexity: d.Complexity[i]}
+	if d.Coherence != nil {
+		v.coherence = d.Coherence[i]
+	}
+	return v
 }
 
 // scores of the units in an epoch (from 1), all of which it visited.
@@ -241,32 +262,37 @@ func (s *Subject) scores(epoch, units int) (scoring, error) {
 		if w <= 0 {
 			return scoring{}, fmt.Errorf("run %s did not visit window %d in epoch %d; take the scores from a run of method full", s.ID, i, epoch)
 		}
-		out.level += recorded.Windows.Level[i] / float32(windows)
-		out.complexity += recorded.Windows.Complexity[i] / float32(windows)
+		v := at(&recorded.Windows, i)
+		out.mean.level += v.level / float32(windows)
+		out.mean.complexity += v.complexity / float32(windows)
+		out.mean.coherence += v.coherence / float32(windows)
 	}
 	return out, nil
 }
 
-// of a unit: its level and complexity.
-func (s scoring) of(id int32) (level, complexity float32) {
-	window, node := int(id)/s.perWindow, int(id)%s.perWindow
-	level, complexity = s.Windows.Level[window], s.Windows.Complexity[window]
-	if s.Nodes != nil {
-		if s.level > 0 {
-			level *= s.Nodes.Level[node] / s.level
-		}
-		if s.complexity > 0 {
-			complexity *= s.Nodes.Complexity[node] / s.complexity
+// of a unit: its values.
+func (s scoring) of(id int32) values {
+	v := at(&s.Windows, int(id)/s.perWindow)
+	if s.Nodes == nil {
+		return v
+	}
+	node := at(s.Nodes, int(id)%s.perWindow)
+	times := func(window *float32, node, mean float32) {
+		if mean > 0 {
+			*window *= node / mean
 		}
 	}
-	return level, complexity
+	times(&v.level, node.level, s.mean.level)
+	times(&v.complexity, node.complexity, s.mean.complexity)
+	times(&v.coherence, node.coherence, s.mean.coherence)
+	return v
 }
 
-func (s scoring) mean(ids []int32) float64 {
+// complexity is the mean over units.
+func (s scoring) complexity(ids []int32) float64 {
 	sum := 0.0
 	for _, id := range ids {
-		_, complexity := s.of(id)
-		sum += float64(complexity) / float64(len(ids))
+		sum += float64(s.of(id).complexity) / float64(len(ids))
 	}
 	return sum
 }
@@ -282,8 +308,8 @@ func (s scoring) observe(p stprune.Pruner, ids []int32, batch int) (float64, err
 		clear(stats)
 		for i, id := range part {
 			row := stats[i*stprune.NumStats:]
-			level, complexity := s.of(id)
-			row[stprune.Level], row[stprune.Spatial] = level, (complexity-level)/lambda
+			v := s.of(id)
+			row[stprune.Level], row[stprune.Spatial], row[stprune.Coherence] = v.level, (v.complexity-v.level)/lambda, v.coherence
 		}
 		start := time.Now()
 		if err := p.Observe(part, stats); err != nil {

@@ -72,23 +72,27 @@ func TestReplayFollowsScores(t *testing.T) {
 	}
 }
 
-// With all units kept surely at the top by their recorded complexity, the replay must take exactly those.
-func TestReplayTakesTheHighestComplexity(t *testing.T) {
+// With all units kept surely at the top by a recorded score, the replay must take exactly those.
+func TestReplayTakesTheHighest(t *testing.T) {
 	full := subject(t)
-	r, err := full.Replay(t.Context(), tiny(t, "prune.method=st-prune", "prune.selector=top+rest", "prune.alpha=1", "prune.min_units=1"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	scores, err := full.Scores(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sorted := slices.Sorted(slices.Values(scores.Windows.Complexity))
-	kept := r.Choice.Epochs[1].IDs
-	edge := sorted[len(sorted)-len(kept)]
-	for _, id := range kept {
-		if c := scores.Windows.Complexity[id]; c < edge*(1-1e-6) {
-			t.Errorf("window %d of complexity %v was kept, the edge is %v", id, c, edge)
+	for score, recorded := range map[string][]float32{
+		"complexity": scores.Windows.Complexity, "loss": scores.Windows.Level, "coherence": scores.Windows.Coherence,
+	} {
+		r, err := full.Replay(t.Context(), tiny(t, "prune.method=st-prune", "prune.score="+score, "prune.selector=top+rest", "prune.alpha=1", "prune.min_units=1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sorted := slices.Sorted(slices.Values(recorded))
+		kept := r.Choice.Epochs[1].IDs
+		edge := sorted[len(sorted)-len(kept)]
+		for _, id := range kept {
+			if c := recorded[id]; c < edge*(1-1e-6) {
+				t.Errorf("window %d of %s %v was kept, the edge is %v", id, score, c, edge)
+			}
 		}
 	}
 }
@@ -112,17 +116,18 @@ func TestScoresOfPairs(t *testing.T) {
 		}
 		return sum
 	}
-	level, complexity := s.of(4*7 + 2)
+	pair := s.of(4*7 + 2)
 	for _, c := range [][2]float64{
-		{float64(level), float64(recorded.Windows.Level[7]) * float64(recorded.Nodes.Level[2]) / mean(recorded.Windows.Level)},
-		{float64(complexity), float64(recorded.Windows.Complexity[7]) * float64(recorded.Nodes.Complexity[2]) / mean(recorded.Windows.Complexity)},
+		{float64(pair.level), float64(recorded.Windows.Level[7]) * float64(recorded.Nodes.Level[2]) / mean(recorded.Windows.Level)},
+		{float64(pair.complexity), float64(recorded.Windows.Complexity[7]) * float64(recorded.Nodes.Complexity[2]) / mean(recorded.Windows.Complexity)},
+		{float64(pair.coherence), float64(recorded.Windows.Coherence[7]) * float64(recorded.Nodes.Coherence[2]) / mean(recorded.Windows.Coherence)},
 	} {
 		if math.Abs(c[0]-c[1]) > 1e-5*c[1] {
 			t.Errorf("pair of window 7 and node 2: %v, want %v", c[0], c[1])
 		}
 	}
 	// Window and node means are of the same pairs, so that the pairs' mean is that of the windows.
-	if got, want := s.mean(everyID(units)), mean(recorded.Windows.Complexity); math.Abs(got-want) > 1e-4*want {
+	if got, want := s.complexity(everyID(units)), mean(recorded.Windows.Complexity); math.Abs(got-want) > 1e-4*want {
 		t.Errorf("mean over pairs %v, over windows %v", got, want)
 	}
 	_, err = full.scores(3, units+1)
@@ -132,7 +137,6 @@ func TestScoresOfPairs(t *testing.T) {
 func TestReplayRefuses(t *testing.T) {
 	full := subject(t)
 	for want, settings := range map[string][]string{
-		"coherence":              {"prune.method=st-prune", "prune.score=coherence"},
 		"λ = 1, 1, 0":            {"prune.method=st-prune", "prune.lambda_t=0.5"},
 		"train.unit = pair":      {"prune.method=random", "train.unit=pair"},
 		"has recorded 10":        {"prune.method=random", "train.epochs=11"},
@@ -142,6 +146,13 @@ func TestReplayRefuses(t *testing.T) {
 		_, err := full.Replay(t.Context(), tiny(t, settings...))
 		refused(t, err, want)
 	}
-	_, err := subject(t, "prune.method=random").Replay(t.Context(), tiny(t, "prune.method=random"))
+	spec := tiny(t, "prune.method=st-prune", "prune.score=coherence")
+	p, err := spec.Pruner(full.Sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = usesScores(spec, p, len(full.Sources[0].Windows.Train), false)
+	refused(t, err, "needs the units' coherence")
+	_, err = subject(t, "prune.method=random").Replay(t.Context(), tiny(t, "prune.method=random"))
 	refused(t, err, "method full")
 }

@@ -10,7 +10,7 @@
 //	environment.json   Go, modules, backend, plugin, CPU, source revision
 //	epochs.jsonl       one [Epoch] per line
 //	selections/00001   units visited in epoch 1, their weights and inclusion probabilities: [Kept]
-//	scores/00001       level and complexity by the end of epoch 1: [Scores]
+//	scores/00001       level, complexity and coherence by the end of epoch 1: [Scores]
 //	scoring            state of a static method's scoring model; there until the method has chosen
 //	checkpoint         trainer's state; checkpoint.previous is the one before
 //	best               parameters of the best validation

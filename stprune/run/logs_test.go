@@ -137,7 +137,7 @@ func TestLongRuns(t *testing.T) {
 		}
 		return out
 	}
-	scores := Scores{Windows: Difficulty{value(2), value(3), value(1)}}
+	scores := Scores{Windows: Difficulty{value(2), value(3), value(4), value(1)}}
 	if got, err := decodeScores(encodeScores(scores)); err != nil || !reflect.DeepEqual(got, scores) {
 		t.Errorf("scores of %d windows are not read back: %v", n, err)
 	}
@@ -200,7 +200,10 @@ func TestDecodersRefuseNonsense(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := encodeScores(Scores{Windows: Difficulty{column(r, 9, 0), column(r, 9, 2), column(r, 9, 1)}, Nodes: &Difficulty{column(r, 3, 0), column(r, 3, 0), column(r, 3, 0)}})
+		s := encodeScores(Scores{
+			Windows: Difficulty{column(r, 9, 0), column(r, 9, 2), column(r, 9, 0), column(r, 9, 1)},
+			Nodes:   &Difficulty{column(r, 3, 0), column(r, 3, 0), column(r, 3, 0), column(r, 3, 0)},
+		})
 		p := encodeParameters(map[string][]float32{"a": {1, 2}, "b.weight": {3}})
 		return [][]byte{k, s, p, joinCheckpoint([]byte("{}"), []byte("scores"), []byte("state"))}
 	}
@@ -230,10 +233,35 @@ func TestDecodersRefuseNonsense(t *testing.T) {
 	}
 }
 
+// Runs that were begun before the coherence was recorded are read, and go on without it.
+func TestScoresWithoutCoherence(t *testing.T) {
+	r := newRecorder(DefaultSpec(), 2, 2)
+	r.withoutCoherence()
+	r.observe([]int32{0, 3}, nil, make(stprune.Stats, 2*stprune.NumStats))
+	r.endEpoch()
+	old := r.scores()
+	if got, err := decodeScores(encodeScores(old)); err != nil || !reflect.DeepEqual(got.Nodes, old.Nodes) || old.Windows.Coherence != nil {
+		t.Errorf("%+v, %v; want %+v", got.Nodes, err, old.Nodes)
+	}
+	resumed := newRecorder(DefaultSpec(), 2, 2)
+	if err := resumed.restore(r.appendState(nil)); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*recorder{r, resumed} {
+		r.observe([]int32{1, 2}, nil, stprune.Stats{1, 0, 0, 0, 1, 2, 0, 0, 0, 1})
+		r.endEpoch()
+	}
+	if !reflect.DeepEqual(resumed, r) {
+		t.Errorf("%+v, want %+v", resumed, r)
+	}
+}
+
 func TestRecorderMeansAndState(t *testing.T) {
 	spec := DefaultSpec() // complexity: level + spatial + temporal
 	a := newRecorder(spec, 2, 2)
-	row := func(level, spatial, temporal float32) []float32 { return []float32{level, spatial, temporal, 100, 100} }
+	row := func(level, spatial, temporal float32) []float32 {
+		return []float32{level, spatial, temporal, 100, level / 8}
+	}
 	a.observe([]int32{0, 3}, nil, append(row(1, 2, 3), row(5, 0, 1)...))
 	a.endEpoch()
 	a.observe([]int32{2, 3}, nil, append(row(2, 0, 0), row(4, 0, 0)...))
@@ -246,8 +274,8 @@ func TestRecorderMeansAndState(t *testing.T) {
 		r.endEpoch()
 		got := r.scores()
 		want := Scores{
-			Windows: Difficulty{Level: []float32{1, 3}, Complexity: []float32{6, 3}, Weight: []float32{0, 2}},
-			Nodes:   &Difficulty{Level: []float32{2, 4}, Complexity: []float32{2, 4}, Weight: []float32{1, 1}},
+			Windows: Difficulty{Level: []float32{1, 3}, Complexity: []float32{6, 3}, Coherence: []float32{0.125, 0.375}, Weight: []float32{0, 2}},
+			Nodes:   &Difficulty{Level: []float32{2, 4}, Complexity: []float32{2, 4}, Coherence: []float32{0.25, 0.5}, Weight: []float32{1, 1}},
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v %+v, want %+v %+v", name, got.Windows, got.Nodes, want.Windows, want.Nodes)

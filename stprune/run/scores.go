@@ -23,6 +23,8 @@ type Difficulty struct {
 	// Complexity is s = m + λs·d + λt·t + λg·g (method section 2), with the run's λ if its method selects by them, else with
 	// the defaults; so runs of different methods compare. The selection's memory β is not in it.
 	Complexity []float32
+	// Coherence is the sign coherence of the errors (see [stprune.Coherence]); nil in runs that were begun before it was recorded.
+	Coherence []float32
 	// Weight is Σ1/π over the units visited in this epoch; 0 where there were none. A mean over many windows by these weights
 	// is a mean over all units, although the method prefers some.
 	Weight []float32
@@ -36,19 +38,27 @@ type recorder struct {
 	nodes     *tally
 }
 
+// The values of a tally.
+const (
+	tallyLevel = iota
+	tallyComplexity
+	tallyCoherence
+	tallyValues
+)
+
 // tally holds last values, and the weighted sums of the epoch under way.
 type tally struct {
-	level, complexity, weight          []float32
-	sumLevel, sumComplexity, sumWeight []float32
+	last, sum         [tallyValues][]float32
+	weight, sumWeight []float32
 }
 
 func newTally(n int) tally {
-	t := tally{
-		level: make([]float32, n), complexity: make([]float32, n), weight: make([]float32, n),
-		sumLevel: make([]float32, n), sumComplexity: make([]float32, n), sumWeight: make([]float32, n),
-	}
-	for i := range n {
-		t.level[i], t.complexity[i] = float32(math.NaN()), float32(math.NaN())
+	t := tally{weight: make([]float32, n), sumWeight: make([]float32, n)}
+	for v := range t.last {
+		t.last[v], t.sum[v] = make([]float32, n), make([]float32, n)
+		for i := range n {
+			t.last[v][i] = float32(math.NaN())
+		}
 	}
 	return t
 }
@@ -77,18 +87,22 @@ func (r *recorder) observe(ids []int32, prob []float32, stats stprune.Stats) {
 			weight = 1 / prob[i]
 		}
 		row := stats[i*stprune.NumStats : (i+1)*stprune.NumStats]
-		level := row[stprune.Level]
-		complexity := level + r.lambda[0]*row[stprune.Spatial] + r.lambda[1]*row[stprune.Temporal] + r.lambda[2]*row[stprune.Rough]
-		r.windows.add(int(id)/r.perWindow, weight, level, complexity)
+		var values [tallyValues]float32
+		values[tallyLevel], values[tallyCoherence] = row[stprune.Level], row[stprune.Coherence]
+		values[tallyComplexity] = row[stprune.Level] + r.lambda[0]*row[stprune.Spatial] + r.lambda[1]*row[stprune.Temporal] + r.lambda[2]*row[stprune.Rough]
+		r.windows.add(int(id)/r.perWindow, weight, values)
 		if r.nodes != nil {
-			r.nodes.add(int(id)%r.perWindow, weight, level, complexity)
+			r.nodes.add(int(id)%r.perWindow, weight, values)
 		}
 	}
 }
 
-func (t *tally) add(i int, weight, level, complexity float32) {
-	t.sumLevel[i] += weight * level
-	t.sumComplexity[i] += weight * complexity
+func (t *tally) add(i int, weight float32, values [tallyValues]float32) {
+	for v, sum := range t.sum {
+		if sum != nil {
+			sum[i] += weight * values[v]
+		}
+	}
 	t.sumWeight[i] += weight
 }
 
@@ -102,10 +116,15 @@ func (r *recorder) endEpoch() {
 
 func (t *tally) endEpoch() {
 	for i, w := range t.sumWeight {
-		if t.weight[i] = w; w > 0 {
-			t.level[i], t.complexity[i] = t.sumLevel[i]/w, t.sumComplexity[i]/w
-			t.sumLevel[i], t.sumComplexity[i], t.sumWeight[i] = 0, 0, 0
+		if t.weight[i] = w; w <= 0 {
+			continue
 		}
+		for v, sum := range t.sum {
+			if sum != nil {
+				t.last[v][i], sum[i] = sum[i]/w, 0
+			}
+		}
+		t.sumWeight[i] = 0
 	}
 }
 
@@ -118,7 +137,9 @@ func (r *recorder) scores() Scores {
 	return s
 }
 
-func (t *tally) difficulty() Difficulty { return Difficulty{t.level, t.complexity, t.weight} }
+func (t *tally) difficulty() Difficulty {
+	return Difficulty{Level: t.last[tallyLevel], Complexity: t.last[tallyComplexity], Coherence: t.last[tallyCoherence], Weight: t.weight}
+}
 
 // tallies in the order in which they are saved.
 func (r *recorder) tallies() []*tally {
@@ -128,17 +149,28 @@ func (r *recorder) tallies() []*tally {
 	return []*tally{&r.windows, r.nodes}
 }
 
-// columns in the order in which they are saved.
+// columns in the order in which they are saved. Those of the coherence come last, as they came later.
 func (t *tally) columns() [][]float32 {
-	return [][]float32{t.level, t.complexity, t.weight, t.sumLevel, t.sumComplexity, t.sumWeight}
+	all := [][]float32{t.last[tallyLevel], t.last[tallyComplexity], t.weight, t.sum[tallyLevel], t.sum[tallyComplexity], t.sumWeight}
+	if t.last[tallyCoherence] != nil {
+		all = append(all, t.last[tallyCoherence], t.sum[tallyCoherence])
+	}
+	return all
 }
 
 func (r *recorder) size() int {
 	n := 0
 	for _, t := range r.tallies() {
-		n += 4 * len(t.columns()) * len(t.level)
+		n += 4 * len(t.columns()) * len(t.weight)
 	}
 	return n
+}
+
+// withoutCoherence goes on as runs were recorded before the coherence was.
+func (r *recorder) withoutCoherence() {
+	for _, t := range r.tallies() {
+		t.last[tallyCoherence], t.sum[tallyCoherence] = nil, nil
+	}
 }
 
 // appendState saves the recorder exactly, also in the middle of an epoch.
@@ -156,6 +188,9 @@ func (r *recorder) appendState(b []byte) []byte {
 // restore takes what appendState wrote, exactly.
 func (r *recorder) restore(b []byte) error {
 	if len(b) != r.size() {
+		r.withoutCoherence()
+	}
+	if len(b) != r.size() {
 		return fmt.Errorf("%d bytes of scores; this run has %d", len(b), r.size())
 	}
 	for _, t := range r.tallies() {
@@ -169,18 +204,23 @@ func (r *recorder) restore(b []byte) error {
 	return nil
 }
 
-// encodeScores writes the numbers of windows and of nodes (0: none), then level, complexity and weight of each. An epoch's selection is
-// written before them and refuses more than [maxWindows].
+// encodeScores writes the numbers of windows and of nodes (0: none), then level, complexity and weight of each, then the coherence of
+// each. An epoch's selection is written before them and refuses more than [maxWindows].
 func encodeScores(s Scores) []byte {
 	b := binary.AppendUvarint(nil, uint64(len(s.Windows.Level)))
 	nodes := 0
+	all := []*Difficulty{&s.Windows}
 	if s.Nodes != nil {
 		nodes = len(s.Nodes.Level)
+		all = append(all, s.Nodes)
 	}
 	b = binary.AppendUvarint(b, uint64(nodes))
-	for _, d := range []*Difficulty{&s.Windows, s.Nodes} {
-		if d != nil {
-			b = appendColumn(appendColumn(appendColumn(b, d.Level), d.Complexity), d.Weight)
+	for _, d := range all {
+		b = appendColumn(appendColumn(appendColumn(b, d.Level), d.Complexity), d.Weight)
+	}
+	for _, d := range all {
+		if d.Coherence != nil {
+			b = appendColumn(b, d.Coherence)
 		}
 	}
 	return b
@@ -195,25 +235,27 @@ func decodeScores(b []byte) (Scores, error) {
 		}
 		sizes[i], b = int(v), b[n:]
 	}
-	read := func(n int) (d Difficulty, err error) {
+	var s Scores
+	all := []*Difficulty{&s.Windows}
+	if sizes[1] > 0 {
+		s.Nodes = new(Difficulty)
+		all = append(all, s.Nodes)
+	}
+	var err error
+	for i, d := range all {
 		for _, column := range []*[]float32{&d.Level, &d.Complexity, &d.Weight} {
-			if *column, b, err = readColumn(b, n); err != nil {
-				return d, err
+			if *column, b, err = readColumn(b, sizes[i]); err != nil {
+				return Scores{}, err
 			}
 		}
-		return d, nil
 	}
-	var s Scores
-	var err error
-	if s.Windows, err = read(sizes[0]); err != nil {
-		return Scores{}, err
+	if len(b) == 0 { // of a run that was begun before the coherence was recorded
+		return s, nil
 	}
-	if sizes[1] > 0 {
-		nodes, err := read(sizes[1])
-		if err != nil {
+	for i, d := range all {
+		if d.Coherence, b, err = readColumn(b, sizes[i]); err != nil {
 			return Scores{}, err
 		}
-		s.Nodes = &nodes
 	}
 	if len(b) != 0 {
 		return Scores{}, fmt.Errorf("%d bytes follow its end", len(b))
