@@ -30,8 +30,7 @@ steps)
 	done
 	;;
 runs)
-	# One epoch of a thousandth of the pairs, whose time is spent on the evaluation of all windows.
-	# Windows that are not trained on are validated or tested, once.
+	# One epoch of a thousandth of the pairs of four fifths of the windows; its time is spent on evaluating the other windows, once.
 	echo nodes,series,series_mb,memory_mb,loading_s,choosing_s,units,evaluated_ns_per_window_and_node,test_mae
 	for n in "${nodes[@]}"; do
 		[ -d "$WORK/data/city-$n" ] || STPRUNE_DATA=$WORK/data "$stprune" data synth --name "city-$n" --nodes "$n" --days 365 --step 15m > /dev/null
