@@ -104,11 +104,9 @@ func (d *domain) putSeries(s *datasets.Series) error {
 			all.values = slices.Clone(s.Values)
 			withoutNaN(all.values, d.layout.missing)
 		}
-		d.resident = all.tensors()
-		for _, x := range d.resident { // and nowhere else
-			if err := x.ToDevice(d.t.backend, 0); err != nil {
-				return err
-			}
+		var err error
+		if d.resident, err = all.tensors(d.t.backend, 0); err != nil {
+			return err
 		}
 	}
 	if d.t.cfg.GraphStats {
@@ -237,7 +235,10 @@ func (d *domain) tryEvaluation() {
 	if d.t.cfg.MemoryLimit == 0 || n == 0 {
 		return
 	}
-	own := d.weighted(d.windows.Val[:n], make([]float32, n))
+	own, err := d.weighted(d.windows.Val[:n], make([]float32, n))
+	if err != nil {
+		panic(err)
+	}
 	defer release(own)
 	g := graph.NewGraph(d.t.backend, "evaluation")
 	defer g.Finalize()
@@ -303,7 +304,13 @@ func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.
 			tensors.FromFlatDataAndDimensions(part.starts, len(part.starts)),
 			tensors.FromFlatDataAndDimensions(part.weights, len(part.starts)),
 		}
-		own = slices.Concat(own, part.tensors(), rows.tensors())
+		own = append(own, part.tensors()...)
+		sent, err := rows.tensors(t.backend, device)
+		if err != nil {
+			release(own)
+			return 0, nil, fmt.Errorf("training step %d: %w", t.state.Global+1, err)
+		}
+		own = append(own, sent...)
 		defer release(own)
 		params, fixed := append([]*tensors.Tensor{t.theta}, t.slots...), d.fixed()
 		if device > 0 {
@@ -408,7 +415,10 @@ func (d *domain) totals(ctx context.Context, theta *tensors.Tensor, part string)
 }
 
 func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float32) ([]float32, error) {
-	own := d.weighted(starts, weights)
+	own, err := d.weighted(starts, weights)
+	if err != nil {
+		return nil, fmt.Errorf("evaluation: %w", err)
+	}
 	defer release(own)
 	args := []any{theta}
 	for _, x := range slices.Concat(own, d.fixed()) {
@@ -432,10 +442,11 @@ func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float
 }
 
 // weighted are the inputs of a graph that takes windows and their weights.
-func (d *domain) weighted(starts []int32, weights []float32) []*tensors.Tensor {
+func (d *domain) weighted(starts []int32, weights []float32) ([]*tensors.Tensor, error) {
 	at, rows := d.locate(Window, starts, nil)
+	sent, err := rows.tensors(d.t.backend, 0)
 	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, len(at)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
-	return append(own, rows.tensors()...)
+	return append(own, sent...), err
 }
 
 // scale is the unit in which losses are averaged: raw with one data set, else the data set's standard deviation.

@@ -37,7 +37,11 @@ func (t *Trainer) Errors(ctx context.Context, part string, each func(source, win
 					batch[i] = batch[0]
 				}
 			}
-			out, err := d.measure("errors", d.errors, d.weighted(batch, weights))
+			own, err := d.weighted(batch, weights)
+			if err != nil {
+				return nil, fmt.Errorf("errors: %w", err)
+			}
+			out, err := d.measure("errors", d.errors, own)
 			if err != nil {
 				return nil, err
 			}

@@ -45,7 +45,11 @@ func (t *Trainer) Forecasts(ctx context.Context, source int, part string, window
 		}
 		windows = windows[n:]
 		at, rows := d.locate(Window, batch, nil)
-		out, err := d.measure("forecasts", exec, append([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, b)}, rows.tensors()...))
+		sent, err := rows.tensors(t.backend, 0)
+		if err != nil {
+			return nil, fmt.Errorf("forecasts: %w", err)
+		}
+		out, err := d.measure("forecasts", exec, append([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, b)}, sent...))
 		if err != nil {
 			return nil, err
 		}

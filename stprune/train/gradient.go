@@ -40,8 +40,12 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 				}
 				f.fill(d, &s, batch)
 				starts, rows := d.locate(f.unit, f.starts, f.nodes)
+				sent, err := rows.tensors(t.backend, 0)
+				if err != nil {
+					return nil, fmt.Errorf("gradient: %w", err)
+				}
 				own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(f.weights, len(starts))}
-				out, err := d.measure(f.of("gradient"), d.gradients, slices.Concat(own, f.tensors(), rows.tensors()))
+				out, err := d.measure(f.of("gradient"), d.gradients, slices.Concat(own, f.tensors(), sent))
 				if err != nil {
 					return nil, err
 				}

@@ -1,6 +1,13 @@
 package train
 
-import "github.com/gomlx/gomlx/core/tensors"
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
+)
 
 // rows are some time steps of a data set as the device takes them.
 type rows struct {
@@ -9,17 +16,36 @@ type rows struct {
 	tod, dow []int32   // [T]
 }
 
-// tensors copies them; without rows there are none.
-func (r *rows) tensors() []*tensors.Tensor {
+// tensors puts them on a device. Without rows there are none.
+func (r *rows) tensors(be compute.Backend, device int) ([]*tensors.Tensor, error) {
 	if r == nil {
-		return nil
+		return nil, nil
 	}
 	t := len(r.tod)
-	return []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(r.values, t, r.columns),
-		tensors.FromFlatDataAndDimensions(r.tod, t),
-		tensors.FromFlatDataAndDimensions(r.dow, t),
+	var all []*tensors.Tensor
+	for _, put := range []func() (*tensors.Tensor, error){
+		func() (*tensors.Tensor, error) { return onDevice(be, device, r.values, t, r.columns) },
+		func() (*tensors.Tensor, error) { return onDevice(be, device, r.tod, t) },
+		func() (*tensors.Tensor, error) { return onDevice(be, device, r.dow, t) },
+	} {
+		one, err := put()
+		if err != nil {
+			release(all)
+			return nil, fmt.Errorf("putting %d time steps of %d series on the device: %w", t, r.columns, brief(err))
+		}
+		all = append(all, one)
 	}
+	return all, nil
+}
+
+// onDevice makes a tensor that is on the device alone. One that is first made in Go's memory leaves garbage, of which the collector
+// lets pile up as much as the series takes.
+func onDevice[V float32 | int32](be compute.Backend, device int, values []V, dims ...int) (*tensors.Tensor, error) {
+	buffer, err := be.BufferFromFlatData(compute.DeviceNum(device), values, shapes.Make(dtypes.FromGenericsType[V](), dims...))
+	if err != nil {
+		return nil, err
+	}
+	return tensors.FromBuffer(buffer)
 }
 
 // locate tells where the windows that begin at starts begin in what the device is to gather them from. That is the resident series,
