@@ -34,12 +34,9 @@ func firstWhole(kind string, paths ...string) (payload []byte, damaged, err erro
 
 // A checkpoint is three parts, the first two preceded by their lengths: the diagnostics of the selection under way (JSON), the
 // recorder's state, the trainer's state.
-func joinCheckpoint(planned, scores, state []byte) []byte {
-	b := make([]byte, 0, 2*binary.MaxVarintLen64+len(planned)+len(scores)+len(state))
-	for _, part := range [][]byte{planned, scores} {
-		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
-	}
-	return append(b, state...)
+func checkpointParts(planned, scores, state []byte) [][]byte {
+	length := func(part []byte) []byte { return binary.AppendUvarint(nil, uint64(len(part))) }
+	return [][]byte{length(planned), planned, length(scores), scores, state}
 }
 
 func splitCheckpoint(b []byte) (planned, scores, state []byte, err error) {

@@ -674,7 +674,7 @@ func (s *session) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("saving what is under way: %w", err)
 	}
-	return seal(kindCheckpoint, joinCheckpoint(planned, s.scores.appendState(nil), state)), nil
+	return seal(kindCheckpoint, checkpointParts(planned, s.scores.appendState(nil), state)...), nil
 }
 
 // finish tests the best parameters and writes the result, with which the run counts as finished.

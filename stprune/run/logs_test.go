@@ -205,7 +205,7 @@ func TestDecodersRefuseNonsense(t *testing.T) {
 			Nodes:   &Difficulty{column(r, 3, 0), column(r, 3, 0), column(r, 3, 0), column(r, 3, 0)},
 		})
 		p := encodeParameters(map[string][]float32{"a": {1, 2}, "b.weight": {3}})
-		return [][]byte{k, s, p, joinCheckpoint([]byte("{}"), []byte("scores"), []byte("state"))}
+		return [][]byte{k, s, p, bytes.Join(checkpointParts([]byte("{}"), []byte("scores"), []byte("state")), nil)}
 	}
 	decoders := []func([]byte) error{
 		func(b []byte) error { _, err := decodeKept(b); return err },
