@@ -2,11 +2,15 @@ package train
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune/method"
 )
 
@@ -48,6 +52,39 @@ func TestStreamedSeriesGivesTheSameBits(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What a streamed evaluation sends goes straight to the device: copies in Go's memory would be garbage, of which the collector lets pile
+// up as much as the series takes.
+func TestStreamedStepsLeaveNoGarbage(t *testing.T) {
+	s := &datasets.Series{Name: "wide", T: 100, N: 2000, Calendar: datasets.Calendar{Start: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Step: time.Hour}}
+	for n := range s.N {
+		s.Nodes = append(s.Nodes, fmt.Sprint("n", n))
+	}
+	for i := range s.T * s.N {
+		s.Values = append(s.Values, float32(50+i%7))
+	}
+	w, err := datasets.Protocol{History: 6, Horizon: 3, Ratio: [3]float64{2, 6, 2}}.Apply(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config()
+	c.Stream = true
+	tr := newTrainer(t, open(t, "xla"), c, Source{s, w})
+	evaluate := func() {
+		if _, _, _, err := tr.Evaluate(t.Context(), Validation); err != nil {
+			t.Fatal(err)
+		}
+	}
+	evaluate() // compiles, and makes the buffer that is kept
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	evaluate()
+	runtime.ReadMemStats(&after)
+	sent := uint64(len(w.Val) * (6 + 3) * s.N * 4)
+	if left := after.TotalAlloc - before.TotalAlloc; left > sent/10 {
+		t.Errorf("evaluating %d windows, whose values take %d bytes, allocated %d bytes", len(w.Val), sent, left)
 	}
 }
 
