@@ -232,7 +232,14 @@ func (s *Spec) decode(text []byte) error {
 	err := d.Decode(s)
 	if unknown := new(toml.StrictMissingError); errors.As(err, &unknown) {
 		key := strings.Join(unknown.Errors[0].Key(), ".")
-		return fmt.Errorf("unknown key %s; there are %s", key, strings.Join(knownKeys(key), ", "))
+		own := ""
+		switch table, name, _ := strings.Cut(key, "."); table {
+		case "prune":
+			own = "; an option of the method is prune.options." + name
+		case "model":
+			own = "; an option of the backbone is model.options." + name
+		}
+		return fmt.Errorf("unknown key %s; there are %s%s", key, strings.Join(knownKeys(key), ", "), own)
 	}
 	if wrong := new(toml.DecodeError); errors.As(err, &wrong) {
 		row, _ := wrong.Position()

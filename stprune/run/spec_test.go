@@ -61,6 +61,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	for setting, want := range map[string]string{
 		"prune.rhoo=0.1":        "prune.rho,", // lists what there is
 		"rho=0.1":               "unknown key rho",
+		"prune.r=0.5":           "prune.options.r",
+		"model.layers=2":        "model.options.layers",
 		"prune.rho":             "key=value",
 		"train.epochs=many":     "train.epochs",
 		"train.epochs=1.5":      "train.epochs",
