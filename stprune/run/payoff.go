@@ -39,7 +39,7 @@ var payoffAdvice = map[string]string{
 	"compile":    "programs are kept, so the next run of these shapes has them at once",
 	"selection":  "choosing costs too much for a model this light: random choice, or fewer and longer epochs, cost less",
 	"scoring":    "a method that scores while it trains costs less",
-	"evaluation": "validate less often (train.validate_every) or in larger batches (train.eval_batch)",
+	"evaluation": "validate less often (train.validate_every)",
 	"saving":     "a longer run hides it",
 	"host":       "larger batches (train.batch) mean less work between steps",
 }
