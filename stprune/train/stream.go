@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/compute"
@@ -22,18 +23,13 @@ func (r *rows) tensors(be compute.Backend, device int) ([]*tensors.Tensor, error
 		return nil, nil
 	}
 	t := len(r.tod)
-	var all []*tensors.Tensor
-	for _, put := range []func() (*tensors.Tensor, error){
-		func() (*tensors.Tensor, error) { return onDevice(be, device, r.values, t, r.columns) },
-		func() (*tensors.Tensor, error) { return onDevice(be, device, r.tod, t) },
-		func() (*tensors.Tensor, error) { return onDevice(be, device, r.dow, t) },
-	} {
-		one, err := put()
-		if err != nil {
-			release(all)
-			return nil, fmt.Errorf("putting %d time steps of %d series on the device: %w", t, r.columns, brief(err))
-		}
-		all = append(all, one)
+	values, errValues := onDevice(be, device, r.values, t, r.columns)
+	tod, errTod := onDevice(be, device, r.tod, t)
+	dow, errDow := onDevice(be, device, r.dow, t)
+	all := []*tensors.Tensor{values, tod, dow}
+	if err := errors.Join(errValues, errTod, errDow); err != nil {
+		release(all)
+		return nil, fmt.Errorf("putting %d time steps of %d series on the device: %w", t, r.columns, brief(err))
 	}
 	return all, nil
 }
