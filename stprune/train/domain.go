@@ -443,10 +443,11 @@ func (d *domain) evalStep(theta *tensors.Tensor, starts []int32, weights []float
 
 // weighted are the inputs of a graph that takes windows and their weights.
 func (d *domain) weighted(starts []int32, weights []float32) ([]*tensors.Tensor, error) {
-	at, rows := d.locate(Window, starts, nil)
-	sent, err := rows.tensors(d.t.backend, 0)
-	own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, len(at)), tensors.FromFlatDataAndDimensions(weights, len(weights))}
-	return append(own, sent...), err
+	at, sent, err := d.inputs(Window, starts, nil)
+	if err != nil {
+		return nil, err
+	}
+	return append([]*tensors.Tensor{at, tensors.FromFlatDataAndDimensions(weights, len(weights))}, sent...), nil
 }
 
 // scale is the unit in which losses are averaged: raw with one data set, else the data set's standard deviation.

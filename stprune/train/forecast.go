@@ -44,12 +44,11 @@ func (t *Trainer) Forecasts(ctx context.Context, source int, part string, window
 			batch[i] = starts[windows[min(i, n-1)]]
 		}
 		windows = windows[n:]
-		at, rows := d.locate(Window, batch, nil)
-		sent, err := rows.tensors(t.backend, 0)
+		at, sent, err := d.inputs(Window, batch, nil)
 		if err != nil {
 			return nil, fmt.Errorf("forecasts: %w", err)
 		}
-		out, err := d.measure("forecasts", exec, append([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(at, b)}, sent...))
+		out, err := d.measure("forecasts", exec, append([]*tensors.Tensor{at}, sent...))
 		if err != nil {
 			return nil, err
 		}

@@ -39,12 +39,11 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 					return nil, fmt.Errorf("interrupted while taking a gradient: %w", err)
 				}
 				f.fill(d, &s, batch)
-				starts, rows := d.locate(f.unit, f.starts, f.nodes)
-				sent, err := rows.tensors(t.backend, 0)
+				at, sent, err := d.inputs(f.unit, f.starts, f.nodes)
 				if err != nil {
 					return nil, fmt.Errorf("gradient: %w", err)
 				}
-				own := []*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts)), tensors.FromFlatDataAndDimensions(f.weights, len(starts))}
+				own := []*tensors.Tensor{at, tensors.FromFlatDataAndDimensions(f.weights, len(f.weights))}
 				out, err := d.measure(f.of("gradient"), d.gradients, slices.Concat(own, f.tensors(), sent))
 				if err != nil {
 					return nil, err

@@ -136,12 +136,11 @@ func (d *domain) pass(needs method.Needs, f *feed) ([][]float32, error) {
 		}
 		d.passes[kind] = exec
 	}
-	starts, rows := d.locate(f.unit, f.starts, f.nodes)
-	sent, err := rows.tensors(d.t.backend, 0)
+	at, sent, err := d.inputs(f.unit, f.starts, f.nodes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
-	own := slices.Concat([]*tensors.Tensor{tensors.FromFlatDataAndDimensions(starts, len(starts))}, f.tensors(), sent)
+	own := slices.Concat([]*tensors.Tensor{at}, f.tensors(), sent)
 	start, compile := time.Now(), d.t.seconds.Compile
 	defer func() { d.t.seconds.Scoring += time.Since(start).Seconds() - (d.t.seconds.Compile - compile) }()
 	return d.measure(f.of(kind.String()), d.passes[kind], own)

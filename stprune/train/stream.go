@@ -88,6 +88,15 @@ func (d *domain) locate(unit string, starts, nodes []int32) ([]int32, *rows) {
 	return at, r
 }
 
+// inputs are where a graph's windows begin, and what it gathers them from where the series is streamed.
+func (d *domain) inputs(unit string, starts, nodes []int32) (at *tensors.Tensor, sent []*tensors.Tensor, err error) {
+	begins, rows := d.locate(unit, starts, nodes)
+	if sent, err = rows.tensors(d.t.backend, 0); err != nil {
+		return nil, nil, err
+	}
+	return tensors.FromFlatDataAndDimensions(begins, len(begins)), sent, nil
+}
+
 // withoutNaN replaces NaN, which cannot be compared on every backend.
 func withoutNaN(values []float32, missing float32) {
 	for i, v := range values {
