@@ -76,7 +76,7 @@ func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"method = ['random']" + data:                                                          "unknown key method; there are backend, base, batch_policy, controls, data,",
 		"methods = ['random']\n[dat]\nname = 'x'":                                             "unknown key dat",
-		"methods = ['random']\n[data]\nnam = 'x'":                                             "unknown key data.nam; there are data.dates",
+		"methods = ['random']\n[data]\nnam = 'x'":                                             "unknown key data.nam, perhaps data.name; there are data.dates",
 		"methods = [{ name = 'st-prune', prune.scor = 'loss' }]" + data:                       "unknown key prune.scor",
 		"methods = ['random']":                                                                "data.name",
 		"methods = ['magic']" + data:                                                          `no method "magic"; use one of full, random`,

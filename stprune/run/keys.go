@@ -148,12 +148,7 @@ func FindKey(name string, among []Key) (Key, error) {
 		if k.Name == name {
 			return k, nil
 		}
-		// The last part counts as well: who asks for rho means prune.rho.
-		far := distance(name, k.Name)
-		if last := k.Name[strings.LastIndexByte(k.Name, '.')+1:]; !strings.Contains(name, ".") {
-			far = min(far, distance(name, last))
-		}
-		near = append(near, candidate{k.Name, far})
+		near = append(near, candidate{k.Name, farApart(name, k.Name)})
 	}
 	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.far, b.far) })
 	var names []string
@@ -163,6 +158,15 @@ func FindKey(name string, among []Key) (Key, error) {
 		}
 	}
 	return Key{}, fmt.Errorf("unknown key %q; the nearest are %s", name, strings.Join(names, ", "))
+}
+
+// farApart is the distance of a name from a key. The key's last part counts as well: who asks for rho means prune.rho.
+func farApart(name, key string) int {
+	far := distance(name, key)
+	if last := key[strings.LastIndexByte(key, '.')+1:]; !strings.Contains(name, ".") {
+		far = min(far, distance(name, last))
+	}
+	return far
 }
 
 // distance is the number of letters to insert, remove, replace or swap with the next between two words.

@@ -215,7 +215,10 @@ func (s *Spec) Set(settings ...string) error {
 			// Perhaps it is text without quotes. When that fails too, the first error says more.
 			tried = changed.clone()
 			quoted, _ := json.Marshal(value) // a string always encodes, and TOML reads JSON's strings
-			if tried.decode(fmt.Appendf(nil, "%s = %s", key, quoted)) != nil {
+			if second := tried.decode(fmt.Appendf(nil, "%s = %s", key, quoted)); second != nil {
+				if errors.Is(second, errUnknownKey) {
+					err = second
+				}
 				return fmt.Errorf("setting %q: %w", setting, err)
 			}
 		}
@@ -232,6 +235,10 @@ func (s *Spec) decode(text []byte) error {
 	err := d.Decode(s)
 	if unknown := new(toml.StrictMissingError); errors.As(err, &unknown) {
 		key := strings.Join(unknown.Errors[0].Key(), ".")
+		known := knownKeys(key)
+		if near, ok := misspelt(key); ok {
+			return fmt.Errorf("%w %s, perhaps %s; there are %s", errUnknownKey, key, near, strings.Join(known, ", "))
+		}
 		own := ""
 		switch table, name, _ := strings.Cut(key, "."); table {
 		case "prune":
@@ -239,13 +246,31 @@ func (s *Spec) decode(text []byte) error {
 		case "model":
 			own = "; an option of the backbone is model.options." + name
 		}
-		return fmt.Errorf("unknown key %s; there are %s%s", key, strings.Join(knownKeys(key), ", "), own)
+		return fmt.Errorf("%w %s; there are %s%s", errUnknownKey, key, strings.Join(known, ", "), own)
 	}
 	if wrong := new(toml.DecodeError); errors.As(err, &wrong) {
 		row, _ := wrong.Position()
 		return fmt.Errorf("line %d, key %q: %w", row, strings.Join(wrong.Key(), "."), err)
 	}
 	return err
+}
+
+var errUnknownKey = errors.New("unknown key")
+
+// misspelt is the setting that a key differs from by one letter, or by two where its name has at least six.
+func misspelt(key string) (string, bool) {
+	spec := DefaultSpec()
+	most := 1
+	if len(key)-strings.LastIndexByte(key, '.') > 6 {
+		most = 2
+	}
+	nearest, least := "", most+1
+	for _, f := range spec.fields() {
+		if far := farApart(key, f.key); far < least {
+			nearest, least = f.key, far
+		}
+	}
+	return nearest, least <= most
 }
 
 // knownKeys are the keys of the table that key is in, or when there is no such table those of the top level.

@@ -59,8 +59,12 @@ func TestSetDoesNotTouchCopies(t *testing.T) {
 
 func TestWrongSettingsAreNamed(t *testing.T) {
 	for setting, want := range map[string]string{
-		"prune.rhoo=0.1":        "prune.rho,", // lists what there is
-		"rho=0.1":               "unknown key rho",
+		"prune.rhoo=0.1":        "unknown key prune.rhoo, perhaps prune.rho; there are prune.alpha,",
+		"rho=0.1":               "unknown key rho, perhaps prune.rho; there are",
+		"dataa.name=x":          "unknown key dataa.name, perhaps data.name;",
+		"train.epohcs=3":        "perhaps train.epochs;",
+		"prune.gama=0":          "perhaps prune.gamma;",
+		"anything=1":            "unknown key anything; there are backend,",
 		"prune.r=0.5":           "prune.options.r",
 		"model.layers=2":        "model.options.layers",
 		"prune.rho":             "key=value",
