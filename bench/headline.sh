@@ -63,6 +63,9 @@ ours "all data, $most epochs" "$most"
 pruned=(prune.method=st-prune prune.warm_up=0 prune.delta=1 train.validate_every=5)
 windows=("${pruned[@]}" train.batch=$batch optim.lr=$faster)
 ours "ST-Prune, 25 % of windows, $most epochs, batch $batch" "$most" "${windows[@]}" prune.rho=0.25
+if [ "$model" = gwnet ]; then
+	ours "ST-Prune, 20 % of windows, $most epochs, batch $batch" "$most" "${windows[@]}" prune.rho=0.2
+fi
 ours "ST-Prune, 10 % of windows, $most epochs, batch $batch" "$most" "${windows[@]}" prune.rho=0.1
 if [ "$model" = stid ]; then # forecasts every node from its own history, and so trains on pairs
 	pairs=("${pruned[@]}" prune.rho=0.1 train.unit=pair)
