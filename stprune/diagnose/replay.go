@@ -44,9 +44,9 @@ type ReplayEpoch struct {
 // train.epochs, train.batch and train.seed are read; data and scores are the subject's.
 //
 // This is approximate: scores come from a model trained on all data. A method that uses no statistics, such as "random", selects
-// exactly what it does in training. Recorded are level, coherence, and complexity with the default λ, of windows; for pairs, which
-// are recorded by window and by node, those of a pair are taken to be the product of its window's and its node's over the mean.
-// Methods that need anything else are refused.
+// exactly what it does in training. Recorded are level, spatial, temporal and coherence of windows, so that any λs and λt can be replayed
+// (from runs that were begun before spatial was recorded, only the defaults); for pairs, which are recorded by window and by node, those
+// of a pair are taken to be the product of its window's and its node's over the mean. Methods that need anything else are refused.
 func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 	fail := func(format string, args ...any) (Replay, error) {
 		return Replay{}, fmt.Errorf("replay: "+format, args...)
@@ -88,7 +88,7 @@ func (s *Subject) Replay(ctx context.Context, spec run.Spec) (Replay, error) {
 	if err != nil {
 		return fail("%w", err)
 	}
-	scored, err := usesScores(spec, p, n, first.Windows.Coherence != nil)
+	scored, err := usesScores(spec, p, n, first.Windows)
 	if err != nil {
 		return fail("%w", err)
 	}
@@ -160,9 +160,8 @@ func everyID(n int) []int32 {
 }
 
 // usesScores tells whether a method reads statistics, and refuses one that reads what runs do not record. What it reads shows in
-// its state: two units are observed with each column altered in turn. The pruner is left as it was. Runs that were begun before the
-// coherence was recorded have none.
-func usesScores(spec run.Spec, p stprune.Pruner, n int, coherence bool) (bool, error) {
+// its state: two units are observed with each column altered in turn. The pruner is left as it was.
+func usesScores(spec run.Spec, p stprune.Pruner, n int, recorded run.Difficulty) (bool, error) {
 	fresh, err := p.MarshalBinary()
 	if err != nil {
 		return false, err
@@ -200,29 +199,37 @@ func usesScores(spec run.Spec, p stprune.Pruner, n int, coherence bool) (bool, e
 		if err != nil {
 			return false, err
 		}
-		if !bytes.Equal(plain, state) {
-			uses = true
-			if column == stprune.Coherence && !coherence {
-				return false, fmt.Errorf("method %s with these settings needs the units' coherence, which the run does not have, as older ones; train it again",
-					spec.Prune.Method)
-			}
-			if column != stprune.Level && column != stprune.Coherence {
-				unrecorded = append(unrecorded, stprune.StatName(column))
-			}
+		if bytes.Equal(plain, state) {
+			continue
+		}
+		uses = true
+		older := false
+		switch column {
+		case stprune.Level:
+		case stprune.Coherence:
+			older = recorded.Coherence == nil
+		case stprune.Spatial, stprune.Temporal:
+			older = recorded.Spatial == nil && !defaultComplexity(spec)
+		default:
+			unrecorded = append(unrecorded, stprune.StatName(column))
+		}
+		if older {
+			return false, fmt.Errorf("method %s with these settings needs the units' %s, which the run does not have, as older ones; train it again",
+				spec.Prune.Method, stprune.StatName(column))
 		}
 	}
-	c, d := spec.Prune.Config, stprune.DefaultConfig()
-	switch {
-	case len(unrecorded) == 0:
-		return uses, nil
-	case spec.Prune.Method != "st-prune" || c.Score != "complexity":
-		return false, fmt.Errorf("method %s with these settings needs the units' %s, and runs record only level, coherence and complexity",
+	if len(unrecorded) > 0 {
+		return false, fmt.Errorf("method %s with these settings needs the units' %s, which runs on all data do not measure; leave it out",
 			spec.Prune.Method, strings.Join(unrecorded, ", "))
-	case c.LambdaS != d.LambdaS || c.LambdaT != d.LambdaT || c.LambdaG != d.LambdaG:
-		return false, fmt.Errorf("complexity is recorded with λ = %v, %v, %v (spatial, temporal, rough), the method asks for %v, %v, %v; leave them at their defaults",
-			d.LambdaS, d.LambdaT, d.LambdaG, c.LambdaS, c.LambdaT, c.LambdaG)
 	}
-	return true, nil
+	return uses, nil
+}
+
+// defaultComplexity tells whether a method takes no more of spatial and temporal than the complexity with the default λ, which older
+// runs have too.
+func defaultComplexity(spec run.Spec) bool {
+	c, d := spec.Prune.Config, stprune.DefaultConfig()
+	return spec.Prune.Method == "st-prune" && c.Score == "complexity" && c.LambdaS == d.LambdaS && c.LambdaT == d.LambdaT
 }
 
 // scoring gives units the statistics that a run recorded in one epoch.
@@ -233,13 +240,19 @@ type scoring struct {
 }
 
 // values of a unit.
-type values struct{ level, complexity, coherence float32 }
+type values struct{ level, spatial, temporal, coherence float32 }
+
+// complexity with the default λ.
+func (v values) complexity() float32 { return v.level + v.spatial + v.temporal }
 
 // at are the values of a window or of a node.
 func at(d *run.Difficulty, i int) values {
-	v := values{level: d.Level[i], complexity: d.Complexity[i]}
+	v := values{level: d.Level[i], spatial: d.Complexity[i] - d.Level[i]}
 	if d.Coherence != nil {
 		v.coherence = d.Coherence[i]
+	}
+	if d.Spatial != nil { // else spatial stands for both; see usesScores for who may read it
+		v.spatial, v.temporal = d.Spatial[i], v.spatial-d.Spatial[i]
 	}
 	return v
 }
@@ -264,7 +277,8 @@ func (s *Subject) scores(epoch, units int) (scoring, error) {
 		}
 		v := at(&recorded.Windows, i)
 		out.mean.level += v.level / float32(windows)
-		out.mean.complexity += v.complexity / float32(windows)
+		out.mean.spatial += v.spatial / float32(windows)
+		out.mean.temporal += v.temporal / float32(windows)
 		out.mean.coherence += v.coherence / float32(windows)
 	}
 	return out, nil
@@ -283,7 +297,8 @@ func (s scoring) of(id int32) values {
 		}
 	}
 	times(&v.level, node.level, s.mean.level)
-	times(&v.complexity, node.complexity, s.mean.complexity)
+	times(&v.spatial, node.spatial, s.mean.spatial)
+	times(&v.temporal, node.temporal, s.mean.temporal)
 	times(&v.coherence, node.coherence, s.mean.coherence)
 	return v
 }
@@ -292,15 +307,13 @@ func (s scoring) of(id int32) values {
 func (s scoring) complexity(ids []int32) float64 {
 	sum := 0.0
 	for _, id := range ids {
-		sum += float64(s.of(id).complexity) / float64(len(ids))
+		sum += float64(s.of(id).complexity()) / float64(len(ids))
 	}
 	return sum
 }
 
-// observe tells a pruner about units, batch by batch, and returns the seconds that it took. Spatial stands for all terms of the
-// complexity beside the level; see usesScores for who may read it.
+// observe tells a pruner about units, batch by batch, and returns the seconds that it took.
 func (s scoring) observe(p stprune.Pruner, ids []int32, batch int) (float64, error) {
-	lambda := float32(stprune.DefaultConfig().LambdaS)
 	stats := make(stprune.Stats, 0, batch*stprune.NumStats)
 	seconds := 0.0
 	for part := range slices.Chunk(ids, batch) {
@@ -309,7 +322,7 @@ func (s scoring) observe(p stprune.Pruner, ids []int32, batch int) (float64, err
 		for i, id := range part {
 			row := stats[i*stprune.NumStats:]
 			v := s.of(id)
-			row[stprune.Level], row[stprune.Spatial], row[stprune.Coherence] = v.level, (v.complexity-v.level)/lambda, v.coherence
+			row[stprune.Level], row[stprune.Spatial], row[stprune.Temporal], row[stprune.Coherence] = v.level, v.spatial, v.temporal, v.coherence
 		}
 		start := time.Now()
 		if err := p.Observe(part, stats); err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stprune/workbench/stprune/run"
 )
 
 // A method that uses no statistics replays to the bits of its run.
@@ -43,7 +45,7 @@ func TestReplayFollowsScores(t *testing.T) {
 	for _, unit := range []string{"window", "pair"} {
 		full := subject(t, "train.unit="+unit, "train.batch=64")
 		for _, settings := range [][]string{
-			{"prune.score=loss"}, {"prune.score=complexity"}, {"prune.score=complexity", "prune.lambda_s=0", "prune.lambda_t=0"},
+			{"prune.score=loss"}, {"prune.score=complexity"}, {"prune.score=complexity", "prune.lambda_s=0", "prune.lambda_t=0"}, {"prune.score=complexity", "prune.lambda_s=2", "prune.lambda_t=0.5"},
 		} {
 			spec := tiny(t, append(settings, "train.unit="+unit, "train.batch=64", "prune.method=st-prune", "prune.selector=top+rest", "prune.alpha=0.8", "prune.min_units=1")...)
 			r, err := full.Replay(t.Context(), spec)
@@ -79,10 +81,16 @@ func TestReplayTakesTheHighest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for score, recorded := range map[string][]float32{
-		"complexity": scores.Windows.Complexity, "loss": scores.Windows.Level, "coherence": scores.Windows.Coherence,
+	w := scores.Windows
+	temporal := make([]float32, len(w.Level))
+	for i := range temporal {
+		temporal[i] = w.Level[i] + 3*(w.Complexity[i]-w.Level[i]-w.Spatial[i])
+	}
+	for settings, recorded := range map[string][]float32{
+		"prune.score=complexity": w.Complexity, "prune.score=loss": w.Level, "prune.score=coherence": w.Coherence,
+		"prune.score=complexity prune.lambda_s=0 prune.lambda_t=3": temporal,
 	} {
-		r, err := full.Replay(t.Context(), tiny(t, "prune.method=st-prune", "prune.score="+score, "prune.selector=top+rest", "prune.alpha=1", "prune.min_units=1"))
+		r, err := full.Replay(t.Context(), tiny(t, append(strings.Fields(settings), "prune.method=st-prune", "prune.selector=top+rest", "prune.alpha=1", "prune.min_units=1")...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +99,7 @@ func TestReplayTakesTheHighest(t *testing.T) {
 		edge := sorted[len(sorted)-len(kept)]
 		for _, id := range kept {
 			if c := recorded[id]; c < edge*(1-1e-6) {
-				t.Errorf("window %d of %s %v was kept, the edge is %v", id, score, c, edge)
+				t.Errorf("window %d, of %v by %s, was kept, the edge is %v", id, c, settings, edge)
 			}
 		}
 	}
@@ -117,10 +125,21 @@ func TestScoresOfPairs(t *testing.T) {
 		return sum
 	}
 	pair := s.of(4*7 + 2)
+	product := func(of func(run.Difficulty) []float32) float64 {
+		windows, nodes := of(recorded.Windows), of(*recorded.Nodes)
+		return float64(windows[7]) * float64(nodes[2]) / mean(windows)
+	}
 	for _, c := range [][2]float64{
-		{float64(pair.level), float64(recorded.Windows.Level[7]) * float64(recorded.Nodes.Level[2]) / mean(recorded.Windows.Level)},
-		{float64(pair.complexity), float64(recorded.Windows.Complexity[7]) * float64(recorded.Nodes.Complexity[2]) / mean(recorded.Windows.Complexity)},
-		{float64(pair.coherence), float64(recorded.Windows.Coherence[7]) * float64(recorded.Nodes.Coherence[2]) / mean(recorded.Windows.Coherence)},
+		{float64(pair.level), product(func(d run.Difficulty) []float32 { return d.Level })},
+		{float64(pair.spatial), product(func(d run.Difficulty) []float32 { return d.Spatial })},
+		{float64(pair.temporal), product(func(d run.Difficulty) []float32 {
+			temporal := slices.Clone(d.Complexity)
+			for i := range temporal {
+				temporal[i] -= d.Level[i] + d.Spatial[i]
+			}
+			return temporal
+		})},
+		{float64(pair.coherence), product(func(d run.Difficulty) []float32 { return d.Coherence })},
 	} {
 		if math.Abs(c[0]-c[1]) > 1e-5*c[1] {
 			t.Errorf("pair of window 7 and node 2: %v, want %v", c[0], c[1])
@@ -137,7 +156,7 @@ func TestScoresOfPairs(t *testing.T) {
 func TestReplayRefuses(t *testing.T) {
 	full := subject(t)
 	for want, settings := range map[string][]string{
-		"λ = 1, 1, 0":            {"prune.method=st-prune", "prune.lambda_t=0.5"},
+		"need":                   {"prune.method=st-prune", "prune.score=complexity", "prune.lambda_g=0.5"},
 		"train.unit = pair":      {"prune.method=random", "train.unit=pair"},
 		"has recorded 10":        {"prune.method=random", "train.epochs=11"},
 		"train.max_steps = 9":    {"prune.method=random", "train.max_steps=9"},
@@ -146,13 +165,24 @@ func TestReplayRefuses(t *testing.T) {
 		_, err := full.Replay(t.Context(), tiny(t, settings...))
 		refused(t, err, want)
 	}
-	spec := tiny(t, "prune.method=st-prune", "prune.score=coherence")
-	p, err := spec.Pruner(full.Sources)
-	if err != nil {
-		t.Fatal(err)
+	// Older runs lack spatial, and before that coherence.
+	for settings, want := range map[string]string{
+		"prune.score=coherence":                          "needs the units' coherence",
+		"prune.score=complexity prune.lambda_t=0.5":      "needs the units' spatial",
+		"prune.score=complexity":                         "",
+		"prune.score=complexity prune.selector=top+rest": "",
+	} {
+		spec := tiny(t, append(strings.Fields(settings), "prune.method=st-prune")...)
+		p, err := spec.Pruner(full.Sources)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = usesScores(spec, p, len(full.Sources[0].Windows.Train), run.Difficulty{}); want != "" {
+			refused(t, err, want)
+		} else if err != nil {
+			t.Errorf("%s: %v", settings, err)
+		}
 	}
-	_, err = usesScores(spec, p, len(full.Sources[0].Windows.Train), false)
-	refused(t, err, "needs the units' coherence")
-	_, err = subject(t, "prune.method=random").Replay(t.Context(), tiny(t, "prune.method=random"))
+	_, err := subject(t, "prune.method=random").Replay(t.Context(), tiny(t, "prune.method=random"))
 	refused(t, err, "method full")
 }

@@ -32,8 +32,10 @@ func (l *Lab) Scores(r *run.Run) *figures.Figure {
 // KeptWeek draws, for each day of the week and hour of the day, the share kept of the run's training windows that start then, mean
 // over its pruned epochs; when the unit is a pair, the share of their pairs. Colours tell more from less than the mean of all
 // windows.
-func (l *Lab) KeptWeek(r *run.Run) *figures.Figure {
-	kept, series, windows := l.keptShares(r, "week")
+func (l *Lab) KeptWeek(r *run.Run) *figures.Figure { return l.week(r, l.prunedEpochs(r)) }
+
+func (l *Lab) week(r *run.Run, pruned []run.Kept) *figures.Figure {
+	kept, series, windows := l.keptShares(r, pruned, "week")
 	w := figures.Week{Label: "share of windows kept"}
 	if r.Spec.Train.Unit == train.Pair {
 		w.Label = "share of pairs kept"
@@ -363,13 +365,12 @@ func (l *Lab) prunedEpochs(r *run.Run) []run.Kept {
 	return all
 }
 
-// keptShares is the share of the run's pruned epochs that kept each training window; when the unit is a pair, the share of its
+// keptShares is the share of pruned epochs that kept each of the run's training windows; when the unit is a pair, the share of its
 // pairs. What asks for it, errors say.
-func (l *Lab) keptShares(r *run.Run, what string) (kept []float64, s *datasets.Series, w *datasets.Windows) {
+func (l *Lab) keptShares(r *run.Run, pruned []run.Kept, what string) (kept []float64, s *datasets.Series, w *datasets.Windows) {
 	s = l.only(r, what)
 	w, err := r.Spec.Protocol(s.Calendar.StepsPerDay()).Apply(s)
 	l.Fail(err)
-	pruned := l.prunedEpochs(r)
 	if len(pruned) == 0 {
 		l.Fail(fmt.Errorf("%s: run %s (%s) has no pruned epoch", what, r.ID, r.Spec.Name))
 	}

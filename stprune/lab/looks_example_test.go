@@ -1,6 +1,9 @@
 package lab_test
 
-import "github.com/stprune/workbench/stprune/lab"
+import (
+	"github.com/stprune/workbench/stprune/lab"
+	"github.com/stprune/workbench/stprune/run"
+)
 
 func ExampleLab_Scores() {
 	lab.Do(func(l *lab.Lab) {
@@ -55,5 +58,21 @@ func ExampleLab_Overlap() {
 			runs = append(runs, l.Run(s))
 		}
 		l.Show("overlap", l.Overlap(runs...))
+	})
+}
+
+// What would other λ keep? Nothing is trained but the run on all data.
+func ExampleLab_Replay() {
+	lab.Do(func(l *lab.Lab) {
+		full := l.Run(l.FourWays(l.City().Name, 0.1)[0])
+		var specs []run.Spec
+		for _, lambda := range []string{"0", "1", "4"} {
+			s := lab.Methods(lab.Spec(l.City().Name), "st-prune")[0]
+			s.Name = "λt = " + lambda
+			l.Fail(s.Set("prune.rho=0.1", "prune.score=complexity", "prune.lambda_t="+lambda))
+			specs = append(specs, s)
+		}
+		l.ShowTable(l.Replay(full, specs...))
+		l.Show("replay-week", l.ReplayWeek(full, specs[2]))
 	})
 }

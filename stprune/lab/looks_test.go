@@ -42,7 +42,7 @@ func TestLooks(t *testing.T) {
 		}
 
 		for _, r := range []*run.Run{pairs, random} { // every pruned epoch keeps the scheduled share
-			kept, _, windows := l.keptShares(r, "test")
+			kept, _, windows := l.keptShares(r, l.prunedEpochs(r), "test")
 			mean, want, epochs := 0.0, 0.0, 0.0
 			for _, k := range kept {
 				mean += k / float64(len(windows.Train))

@@ -219,7 +219,7 @@ func (l *Lab) size(spec run.Spec) (windows int, visits float64) {
 // KeptCalendar draws, for each day and time of day, the share of the run's pruned epochs that kept the training window which
 // starts there; when the unit is a pair, the share of its pairs.
 func (l *Lab) KeptCalendar(r *run.Run) *figures.Figure {
-	kept, series, windows := l.keptShares(r, "calendar")
+	kept, series, windows := l.keptShares(r, l.prunedEpochs(r), "calendar")
 	c := figures.Calendar{First: day(series.Calendar.Time(int(windows.Train[0]))), Label: "share of pruned epochs that kept the window"}
 	for w, start := range windows.Train {
 		t := series.Calendar.Time(int(start))

@@ -137,7 +137,7 @@ func TestLongRuns(t *testing.T) {
 		}
 		return out
 	}
-	scores := Scores{Windows: Difficulty{value(2), value(3), value(4), value(1)}}
+	scores := Scores{Windows: Difficulty{value(2), value(3), value(4), value(5), value(1)}}
 	if got, err := decodeScores(encodeScores(scores)); err != nil || !reflect.DeepEqual(got, scores) {
 		t.Errorf("scores of %d windows are not read back: %v", n, err)
 	}
@@ -201,8 +201,8 @@ func TestDecodersRefuseNonsense(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := encodeScores(Scores{
-			Windows: Difficulty{column(r, 9, 0), column(r, 9, 2), column(r, 9, 0), column(r, 9, 1)},
-			Nodes:   &Difficulty{column(r, 3, 0), column(r, 3, 0), column(r, 3, 0), column(r, 3, 0)},
+			Windows: Difficulty{column(r, 9, 0), column(r, 9, 2), column(r, 9, 0), column(r, 9, 0), column(r, 9, 1)},
+			Nodes:   &Difficulty{column(r, 3, 0), column(r, 3, 0), column(r, 3, 0), column(r, 3, 0), column(r, 3, 0)},
 		})
 		p := encodeParameters(map[string][]float32{"a": {1, 2}, "b.weight": {3}})
 		return [][]byte{k, s, p, bytes.Join(checkpointParts([]byte("{}"), []byte("scores"), []byte("state")), nil)}
@@ -233,26 +233,44 @@ func TestDecodersRefuseNonsense(t *testing.T) {
 	}
 }
 
-// Runs that were begun before the coherence was recorded are read, and go on without it.
-func TestScoresWithoutCoherence(t *testing.T) {
-	r := newRecorder(DefaultSpec(), 2, 2)
-	r.withoutCoherence()
-	r.observe([]int32{0, 3}, nil, make(stprune.Stats, 2*stprune.NumStats))
-	r.endEpoch()
-	old := r.scores()
-	if got, err := decodeScores(encodeScores(old)); err != nil || !reflect.DeepEqual(got.Nodes, old.Nodes) || old.Windows.Coherence != nil {
-		t.Errorf("%+v, %v; want %+v", got.Nodes, err, old.Nodes)
-	}
-	resumed := newRecorder(DefaultSpec(), 2, 2)
-	if err := resumed.restore(r.appendState(nil)); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range []*recorder{r, resumed} {
-		r.observe([]int32{1, 2}, nil, stprune.Stats{1, 0, 0, 0, 1, 2, 0, 0, 0, 1})
+// Runs that were begun before the coherence, or spatial, was recorded are read, and go on without it.
+func TestScoresOfOlderRuns(t *testing.T) {
+	for name, lacks := range map[string][]int{"spatial": {tallySpatial}, "coherence": {tallySpatial, tallyCoherence}} {
+		r := newRecorder(DefaultSpec(), 2, 2)
+		for _, value := range lacks {
+			r.without(value)
+		}
+		r.observe([]int32{0, 3}, nil, make(stprune.Stats, 2*stprune.NumStats))
 		r.endEpoch()
+		old := r.scores()
+		if got, err := decodeScores(encodeScores(old)); err != nil || !reflect.DeepEqual(got, old) || old.Windows.Spatial != nil {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, old)
+		}
+		resumed := newRecorder(DefaultSpec(), 2, 2)
+		if err := resumed.restore(r.appendState(nil)); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []*recorder{r, resumed} {
+			r.observe([]int32{1, 2}, nil, stprune.Stats{1, 0, 0, 0, 1, 2, 0, 0, 0, 1})
+			r.endEpoch()
+		}
+		if !reflect.DeepEqual(resumed, r) {
+			t.Errorf("%s: %+v, want %+v", name, resumed, r)
+		}
 	}
-	if !reflect.DeepEqual(resumed, r) {
-		t.Errorf("%+v, want %+v", resumed, r)
+}
+
+// Only a run on all data can be replayed, so only its scores have a column of spatial.
+func TestSpatialIsRecordedOfAllData(t *testing.T) {
+	spec := DefaultSpec()
+	for _, name := range []string{"full", "st-prune"} {
+		spec.Prune.Method = name
+		r := newRecorder(spec, 1, 1)
+		r.observe([]int32{0}, nil, stprune.Stats{1, 2, 3, 0, 0})
+		r.endEpoch()
+		if got := r.scores().Windows.Spatial; (got != nil) != (name == "full") || got != nil && got[0] != 2 {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 
@@ -274,8 +292,8 @@ func TestRecorderMeansAndState(t *testing.T) {
 		r.endEpoch()
 		got := r.scores()
 		want := Scores{
-			Windows: Difficulty{Level: []float32{1, 3}, Complexity: []float32{6, 3}, Coherence: []float32{0.125, 0.375}, Weight: []float32{0, 2}},
-			Nodes:   &Difficulty{Level: []float32{2, 4}, Complexity: []float32{2, 4}, Coherence: []float32{0.25, 0.5}, Weight: []float32{1, 1}},
+			Windows: Difficulty{Level: []float32{1, 3}, Complexity: []float32{6, 3}, Coherence: []float32{0.125, 0.375}, Spatial: []float32{2, 0}, Weight: []float32{0, 2}},
+			Nodes:   &Difficulty{Level: []float32{2, 4}, Complexity: []float32{2, 4}, Coherence: []float32{0.25, 0.5}, Spatial: []float32{0, 0}, Weight: []float32{1, 1}},
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v %+v, want %+v %+v", name, got.Windows, got.Nodes, want.Windows, want.Nodes)

@@ -25,6 +25,10 @@ type Difficulty struct {
 	Complexity []float32
 	// Coherence is the sign coherence of the errors (see [stprune.Coherence]); nil in runs that were begun before it was recorded.
 	Coherence []float32
+	// Spatial is the spatial dispersion d of the complexity, as runs on all data have it, so that other λ can be replayed; nil in runs
+	// of pruning methods, and in runs that were begun before it was recorded. With the default λ of these runs the temporal
+	// dispersion is what the complexity has beyond level and spatial.
+	Spatial []float32
 	// Weight is Σ1/π over the units visited in this epoch; 0 where there were none. A mean over many windows by these weights
 	// is a mean over all units, although the method prefers some.
 	Weight []float32
@@ -43,6 +47,7 @@ const (
 	tallyLevel = iota
 	tallyComplexity
 	tallyCoherence
+	tallySpatial
 	tallyValues
 )
 
@@ -76,6 +81,9 @@ func newRecorder(s Spec, windows, perWindow int) *recorder {
 		nodes := newTally(perWindow)
 		r.nodes = &nodes
 	}
+	if s.Prune.Method != "full" { // whose scores alone can be replayed
+		r.without(tallySpatial)
+	}
 	return r
 }
 
@@ -88,7 +96,7 @@ func (r *recorder) observe(ids []int32, prob []float32, stats stprune.Stats) {
 		}
 		row := stats[i*stprune.NumStats : (i+1)*stprune.NumStats]
 		var values [tallyValues]float32
-		values[tallyLevel], values[tallyCoherence] = row[stprune.Level], row[stprune.Coherence]
+		values[tallyLevel], values[tallyCoherence], values[tallySpatial] = row[stprune.Level], row[stprune.Coherence], row[stprune.Spatial]
 		values[tallyComplexity] = row[stprune.Level] + r.lambda[0]*row[stprune.Spatial] + r.lambda[1]*row[stprune.Temporal] + r.lambda[2]*row[stprune.Rough]
 		r.windows.add(int(id)/r.perWindow, weight, values)
 		if r.nodes != nil {
@@ -138,7 +146,9 @@ func (r *recorder) scores() Scores {
 }
 
 func (t *tally) difficulty() Difficulty {
-	return Difficulty{Level: t.last[tallyLevel], Complexity: t.last[tallyComplexity], Coherence: t.last[tallyCoherence], Weight: t.weight}
+	return Difficulty{
+		Level: t.last[tallyLevel], Complexity: t.last[tallyComplexity], Coherence: t.last[tallyCoherence], Spatial: t.last[tallySpatial], Weight: t.weight,
+	}
 }
 
 // tallies in the order in which they are saved.
@@ -149,11 +159,13 @@ func (r *recorder) tallies() []*tally {
 	return []*tally{&r.windows, r.nodes}
 }
 
-// columns in the order in which they are saved. Those of the coherence come last, as they came later.
+// columns in the order in which they are saved. Those of coherence and spatial come last, as they came later.
 func (t *tally) columns() [][]float32 {
 	all := [][]float32{t.last[tallyLevel], t.last[tallyComplexity], t.weight, t.sum[tallyLevel], t.sum[tallyComplexity], t.sumWeight}
-	if t.last[tallyCoherence] != nil {
-		all = append(all, t.last[tallyCoherence], t.sum[tallyCoherence])
+	for _, v := range []int{tallyCoherence, tallySpatial} {
+		if t.last[v] != nil {
+			all = append(all, t.last[v], t.sum[v])
+		}
 	}
 	return all
 }
@@ -166,10 +178,10 @@ func (r *recorder) size() int {
 	return n
 }
 
-// withoutCoherence goes on as runs were recorded before the coherence was.
-func (r *recorder) withoutCoherence() {
+// without leaves a value out.
+func (r *recorder) without(value int) {
 	for _, t := range r.tallies() {
-		t.last[tallyCoherence], t.sum[tallyCoherence] = nil, nil
+		t.last[value], t.sum[value] = nil, nil
 	}
 }
 
@@ -185,10 +197,12 @@ func (r *recorder) appendState(b []byte) []byte {
 	return b
 }
 
-// restore takes what appendState wrote, exactly.
+// restore takes what appendState wrote, exactly. A run that was begun before spatial, or coherence, was recorded goes on without.
 func (r *recorder) restore(b []byte) error {
-	if len(b) != r.size() {
-		r.withoutCoherence()
+	for _, later := range []int{tallySpatial, tallyCoherence} {
+		if len(b) != r.size() {
+			r.without(later)
+		}
 	}
 	if len(b) != r.size() {
 		return fmt.Errorf("%d bytes of scores; this run has %d", len(b), r.size())
@@ -204,8 +218,14 @@ func (r *recorder) restore(b []byte) error {
 	return nil
 }
 
+// laterColumns are those that older runs lack, in the order in which they came.
+var laterColumns = []func(*Difficulty) *[]float32{
+	func(d *Difficulty) *[]float32 { return &d.Coherence },
+	func(d *Difficulty) *[]float32 { return &d.Spatial },
+}
+
 // encodeScores writes the numbers of windows and of nodes (0: none), then level, complexity and weight of each, then the coherence of
-// each. An epoch's selection is written before them and refuses more than [maxWindows].
+// each, and spatial where there is one. An epoch's selection is written before them and refuses more than [maxWindows].
 func encodeScores(s Scores) []byte {
 	b := binary.AppendUvarint(nil, uint64(len(s.Windows.Level)))
 	nodes := 0
@@ -218,9 +238,11 @@ func encodeScores(s Scores) []byte {
 	for _, d := range all {
 		b = appendColumn(appendColumn(appendColumn(b, d.Level), d.Complexity), d.Weight)
 	}
-	for _, d := range all {
-		if d.Coherence != nil {
-			b = appendColumn(b, d.Coherence)
+	for _, of := range laterColumns {
+		for _, d := range all {
+			if column := *of(d); column != nil {
+				b = appendColumn(b, column)
+			}
 		}
 	}
 	return b
@@ -249,12 +271,15 @@ func decodeScores(b []byte) (Scores, error) {
 			}
 		}
 	}
-	if len(b) == 0 { // of a run that was begun before the coherence was recorded
-		return s, nil
-	}
-	for i, d := range all {
-		if d.Coherence, b, err = readColumn(b, sizes[i]); err != nil {
-			return Scores{}, err
+	for _, of := range laterColumns {
+		if len(b) == 0 {
+			return s, nil
+		}
+		for i, d := range all {
+			column := of(d)
+			if *column, b, err = readColumn(b, sizes[i]); err != nil {
+				return Scores{}, err
+			}
 		}
 	}
 	if len(b) != 0 {
