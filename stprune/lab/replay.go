@@ -16,10 +16,10 @@ import (
 // run's, and its epochs at most the run's.
 func (l *Lab) Replay(full *run.Run, specs ...run.Spec) *figures.Table {
 	t := &figures.Table{
-		Caption: fmt.Sprintf("What methods would keep by the scores of %s, without training: means over pruned epochs. "+
-			"Effective: the number of units that count alike, of those kept. Score: mean complexity of the kept, over that of all. "+
-			"Ever kept: share of the units that any pruned epoch kept. Repeated: Jaccard index with the pruned epoch before, and by chance.", cmp.Or(full.Spec.Name, "run "+full.ID)),
-		Columns: []string{"method", "kept", "effective", "largest weight", "score", "ever kept", "repeated", "by chance", "seconds"},
+		Caption: fmt.Sprintf("What methods would keep by the scores of %s, without training.", cmp.Or(full.Spec.Name, "run "+full.ID)),
+		Note: "Means over pruned epochs. Effective: how many units count alike, of those kept. Score: mean complexity of the kept over that of all. " +
+			"Ever kept: in any of the epochs. Repeated: Jaccard index with the pruned epoch before, and what chance gives.",
+		Columns: []string{"method", "kept", "effective", "largest weight", "score", "ever kept", "repeated", "by chance"},
 	}
 	s := l.subject(full)
 	for _, spec := range specs {
@@ -51,12 +51,11 @@ func (l *Lab) Replay(full *run.Run, specs ...run.Spec) *figures.Table {
 		}
 		n := float64(len(pruned))
 		row := []string{r.Choice.Name, percentOf(kept, n), percentOf(effective, n), fmt.Sprintf("%.2f", weight), fmt.Sprintf("%.2f", score/n), percentOf(float64(count), float64(len(ever)))}
-		if repeats == 0 {
-			row = append(row, "", "")
-		} else {
-			row = append(row, fmt.Sprintf("%.3f", repeated/repeats), fmt.Sprintf("%.3f", chance/repeats))
+		again := []string{"", ""}
+		if repeats > 0 {
+			again = []string{fmt.Sprintf("%.3f", repeated/repeats), fmt.Sprintf("%.3f", chance/repeats)}
 		}
-		t.Rows = append(t.Rows, append(row, fmt.Sprintf("%.2f", r.Seconds)))
+		t.Rows = append(t.Rows, append(row, again...))
 	}
 	return t
 }
