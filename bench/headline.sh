@@ -29,7 +29,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$stprune" doctor > "$work/doctor" || { echo "bench/headline.sh: $stprune can't compute with XLA:" >&2; cat "$work/doctor" >&2; exit 1; }
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
-table=bench/results/$(date -u +%F-%H%M%S)-headline-$(tr 'A-Z ' 'a-z-' <<< "$cpu" | tr -cd 'a-z0-9-').csv
+table=bench/results/$(date -u +%F-%H%M%S)-headline-$(tr 'A-Z' 'a-z' <<< "$cpu" | sed -E 's/[^a-z0-9]+/-/g; s/-$//').csv
 echo "date,data,cpu,cores,revision,model,seed,who,run,seconds,test_mae" > "$table"
 common=$(basename "$data"),$cpu,$(nproc),$(git describe --always --dirty 2>/dev/null || echo unknown),$model,$seed
 
