@@ -33,6 +33,9 @@ type Config struct {
 	Alpha float64 `toml:"alpha,omitempty"`
 	// NSDType is the precision of muon's Newton–Schulz: [Float32] (or empty), the parameters' own, or [BFloat16] as in its reference.
 	NSDType string `toml:"ns_dtype,omitempty"`
+	// EMA is the share of the parameters' exponential moving average that stays at each step, e.g. 0.999; 0: none is kept. The average
+	// leaves out the zeros it begins with, as Adam's moments do, and it is what is validated, tested and saved as the best.
+	EMA float64 `toml:"ema,omitempty"`
 }
 
 // Values of [Config.NSDType].
@@ -104,7 +107,7 @@ func (c Config) Check() error {
 		return fmt.Errorf("optim.lr = %v; want a value above 0", c.LR)
 	}
 	inf := math.Inf(1)
-	checks := []error{in("lr", c.LR, 0, inf), in("weight_decay", c.WeightDecay, 0, inf), in("clip", c.Clip, 0, inf)}
+	checks := []error{in("lr", c.LR, 0, inf), in("weight_decay", c.WeightDecay, 0, inf), in("clip", c.Clip, 0, inf), in("ema", c.EMA, 0, 1)}
 	switch c.Name {
 	case "sgd", "muon":
 		checks = append(checks, in("momentum", c.Momentum, 0, 1), in("aux_lr", c.AuxLR, 0, inf))
@@ -129,7 +132,23 @@ func (c Config) Check() error {
 }
 
 // Slots names the state vectors [P] that the optimiser keeps; they start at zero.
-func (c Config) Slots() []string { return rules()[c.Name].slots }
+func (c Config) Slots() []string {
+	slots := rules()[c.Name].slots
+	if c.EMA > 0 {
+		slots = append(slots, "ema")
+	}
+	return slots
+}
+
+// Average is what the slot "ema", the last one, holds after t steps, free of the zeros it began with.
+func (c Config) Average(ema []float32, t int) []float32 {
+	of := 1 - math.Pow(c.EMA, float64(t))
+	out := make([]float32, len(ema))
+	for i, v := range ema {
+		out[i] = float32(float64(v) / of)
+	}
+	return out
+}
 
 // HyperSize is the length of the vector [Config.Hyper].
 const HyperSize = 4
@@ -152,6 +171,10 @@ func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper *grap
 		for i := range newSlots {
 			newSlots[i] = graph.Where(keep, slots[i], newSlots[i])
 		}
+	}
+	if c.EMA > 0 {
+		ema := slots[len(slots)-1]
+		newSlots = append(newSlots, graph.Add(graph.MulScalar(ema, c.EMA), graph.MulScalar(newTheta, 1-c.EMA)))
 	}
 	return newTheta, newSlots, norm
 }

@@ -60,6 +60,7 @@ func TestCheckNamesTheKey(t *testing.T) {
 		"optim.momentum":     func(c *Config) { c.Name, c.Momentum = "sgd", 1 },
 		"optim.alpha":        func(c *Config) { c.Name, c.Alpha = "rmsprop", 0 },
 		"optim.ns_dtype":     func(c *Config) { c.NSDType = "float16" },
+		"optim.ema":          func(c *Config) { c.EMA = 1 },
 	} {
 		c := Default()
 		change(&c)

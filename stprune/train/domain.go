@@ -486,11 +486,12 @@ func (t *Trainer) Evaluate(ctx context.Context, part string) (all loss.Metrics, 
 	began, before := time.Now(), t.seconds
 	t.seconds = Seconds{}
 	defer func() { t.seconds = before }()
-	theta := t.theta
-	if t.best != nil {
-		theta = tensors.FromFlatDataAndDimensions(t.best, len(t.best))
-		defer release([]*tensors.Tensor{theta})
+	best, err := t.bestSoFar()
+	if err != nil {
+		return loss.Metrics{}, nil, Seconds{}, err
 	}
+	theta := tensors.FromFlatDataAndDimensions(best, len(best))
+	defer release([]*tensors.Tensor{theta})
 	all, each, err = t.evaluate(ctx, theta, part)
 	t.seconds.account(began, Seconds{})
 	return all, each, t.seconds, err

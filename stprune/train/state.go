@@ -182,12 +182,9 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 // Named returns the model's parameters and buffers by their reference names, flattened in the reference's layout: those of the
 // best validation, or the current ones before the first.
 func (t *Trainer) Named() (map[string][]float32, error) {
-	theta := t.best
-	if theta == nil {
-		var err error
-		if theta, err = tensors.CopyFlatData[float32](t.theta); err != nil {
-			return nil, fmt.Errorf("reading the parameters: %w", brief(err))
-		}
+	theta, err := t.bestSoFar()
+	if err != nil {
+		return nil, err
 	}
 	return backbone.Named(t.model, theta), nil
 }

@@ -641,7 +641,14 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		next <- nil
 	}
 	if t.validates(report.Epoch) {
-		m, _, err := t.evaluate(ctx, t.theta, Validation)
+		theta, err := t.averaged()
+		if err != nil {
+			<-next
+			return EpochReport{}, err
+		}
+		on := tensors.FromFlatDataAndDimensions(theta, len(theta))
+		m, _, err := t.evaluate(ctx, on, Validation)
+		release([]*tensors.Tensor{on})
 		if err != nil {
 			<-next
 			return EpochReport{}, err
@@ -650,10 +657,7 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		if m.Pooled.MAE < t.state.BestMAE {
 			report.Best = true
 			t.state.BestMAE, t.state.BestEpoch = m.Pooled.MAE, report.Epoch
-			if t.best, err = tensors.CopyFlatData[float32](t.theta); err != nil {
-				<-next
-				return EpochReport{}, fmt.Errorf("keeping the best parameters: %w", err)
-			}
+			t.best = theta
 		}
 	}
 	start = time.Now()
@@ -665,6 +669,30 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	t.state.Epoch++
 	t.state.Step, t.state.LossSum, t.state.LossUnits, t.state.Forwarded = 0, 0, 0, false
 	return report, nil
+}
+
+// averaged is a copy of theta, with the moving average of the parameters in their place where one is kept.
+func (t *Trainer) averaged() ([]float32, error) {
+	theta, err := tensors.CopyFlatData[float32](t.theta)
+	if err != nil {
+		return nil, fmt.Errorf("reading the parameters: %w", brief(err))
+	}
+	if t.cfg.Optim.EMA > 0 && t.state.Global > 0 {
+		ema, err := tensors.CopyFlatData[float32](t.slots[len(t.slots)-1])
+		if err != nil {
+			return nil, fmt.Errorf("reading the parameters' average: %w", brief(err))
+		}
+		copy(theta, t.cfg.Optim.Average(ema, t.state.Global))
+	}
+	return theta, nil
+}
+
+// bestSoFar are the parameters and buffers of the best validation, or the current ones before the first.
+func (t *Trainer) bestSoFar() ([]float32, error) {
+	if t.best != nil {
+		return t.best, nil
+	}
+	return t.averaged()
 }
 
 // validates tells whether the model is validated after an epoch (from 1), which is over but for that.

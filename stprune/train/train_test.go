@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
@@ -249,6 +250,46 @@ func TestResumeIsExact(t *testing.T) {
 					t.Errorf("after %d interruptions the state differs from the undisturbed one", stops)
 				}
 			})
+		}
+	}
+}
+
+// With optim.ema what is validated and kept as the best is the average, and training goes as without.
+func TestEMAIsValidated(t *testing.T) {
+	s, w := ramp(t, true)
+	for _, name := range backends {
+		be := open(t, name)
+		run := func(ema float64) (tr *Trainer, report EpochReport) {
+			c := config()
+			c.Optim.EMA = ema
+			tr, err := New(be, c, pruned(t, c.Units(Source{s, w}), c.Epochs), Source{s, w})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(tr.Close)
+			if err := tr.Run(t.Context(), Events{Epoch: func(r EpochReport) error { report = r; return nil }}); err != nil {
+				t.Fatal(err)
+			}
+			if !report.Best {
+				t.Fatalf("%s: the last epoch is not the best", name)
+			}
+			return tr, report
+		}
+		plain, without := run(0)
+		averaged, with := run(0.9)
+		ema, err := tensors.CopyFlatData[float32](averaged.slots[len(averaged.slots)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := averaged.cfg.Optim.Average(ema, averaged.StepsDone()); !slices.Equal(averaged.best[:len(want)], want) || slices.Equal(averaged.best, plain.best) {
+			t.Errorf("%s: what is kept is not the average", name)
+		}
+		if without.Loss != with.Loss || without.Validation.Pooled.MAE == with.Validation.Pooled.MAE {
+			t.Errorf("%s: loss %v and %v, validation %v and %v; want equal losses and other validations", name,
+				without.Loss, with.Loss, without.Validation.Pooled.MAE, with.Validation.Pooled.MAE)
+		}
+		if m, _, _, err := averaged.Evaluate(t.Context(), Validation); err != nil || m.Pooled.MAE != with.Validation.Pooled.MAE {
+			t.Errorf("%s: evaluated again %v, %v; want %v", name, m.Pooled.MAE, err, with.Validation.Pooled.MAE)
 		}
 	}
 }
