@@ -168,7 +168,7 @@ func TestSelectorCountsForBLS(t *testing.T) {
 // Every other key changes the id.
 func TestEveryKeyCounts(t *testing.T) {
 	base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune", "prune.score=complexity", "optim.name=muon", "schedule.kind=multistep",
-		"schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step", "train.loss=huber")
+		"optim.ema=0.5", "schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step", "train.loss=huber")
 	silent := map[string]string{ // and what makes them count
 		"name": "", "notes": "", "data.name": "", "prune.epochs": "", "backend.stream": "",
 		"schedule.floor": "schedule.kind=cosine", "prune.epsilon": "prune.score=coherence", "prune.alpha": "prune.selector=top+rest",
