@@ -34,7 +34,8 @@ type Config struct {
 	// NSDType is the precision of muon's Newton–Schulz: [Float32] (or empty), the parameters' own, or [BFloat16] as in its reference.
 	NSDType string `toml:"ns_dtype,omitempty"`
 	// EMA is the share of the parameters' exponential moving average that stays at each step, e.g. 0.999; 0: none is kept. The average
-	// leaves out the zeros it begins with, as Adam's moments do, and it is what is validated, tested and saved as the best.
+	// leaves out the zeros it begins with, as Adam's moments do, and it is what is validated, tested and saved as the best; a backbone's
+	// running statistics stay those of the last step. The rate may then end higher: 0.999 goes well with schedule.floor = 0.3.
 	EMA float64 `toml:"ema,omitempty"`
 }
 
