@@ -88,6 +88,19 @@ func TestFourWays(t *testing.T) {
 	}
 }
 
+// endsCell wants work on l's stores to end its cell with an error.
+func endsCell(t *testing.T, l *Lab, want string, work func(l *Lab)) {
+	t.Helper()
+	err := With(t.Context(), func(inner *Lab) {
+		inner.Store, inner.Folders, inner.Notes = l.Store, l.Folders, l.Notes
+		work(inner)
+		t.Errorf("%s: the cell went on", want)
+	})
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
+	}
+}
+
 func TestFailingCallEndsTheCell(t *testing.T) {
 	for want, work := range map[string]func(l *Lab){
 		"smal":            func(l *Lab) { l.Series("smal") },

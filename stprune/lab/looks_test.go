@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stprune/workbench/datasets"
@@ -76,14 +75,7 @@ func TestLooks(t *testing.T) {
 				l.Map(full, "error")
 			},
 		} {
-			err := With(t.Context(), func(inner *Lab) {
-				inner.Store, inner.Folders, inner.Notes = l.Store, l.Folders, l.Notes
-				draw(inner)
-				t.Errorf("%s: the cell went on", want)
-			})
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("error %v, want one with %q", err, want)
-			}
+			endsCell(t, l, want, draw)
 		}
 	})
 	if err != nil {

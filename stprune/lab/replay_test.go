@@ -64,14 +64,7 @@ func TestReplay(t *testing.T) {
 			"method full":     func(l *Lab) { l.Replay(trained, random) },
 			"train.unit":      func(l *Lab) { l.ReplayWeek(full, Pairs(random, 3)) },
 		} {
-			err := With(t.Context(), func(inner *Lab) {
-				inner.Store, inner.Folders, inner.Notes = l.Store, l.Folders, l.Notes
-				draw(inner)
-				t.Errorf("%s: the cell went on", want)
-			})
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("error %v, want one with %q", err, want)
-			}
+			endsCell(t, l, want, draw)
 		}
 	})
 	if err != nil {
