@@ -17,7 +17,7 @@ import (
 func (l *Lab) Replay(full *run.Run, specs ...run.Spec) *figures.Table {
 	t := &figures.Table{
 		Caption: fmt.Sprintf("What methods would keep by the scores of %s, without training.", cmp.Or(full.Spec.Name, "run "+full.ID)),
-		Note: "Means over pruned epochs. Effective: how many units count alike, of those kept. Score: mean complexity of the kept over that of all. " +
+		Note: "Over pruned epochs the mean, and the largest weight of all. Effective: how many units count alike, of those kept. Score: mean complexity of the kept over that of all. " +
 			"Ever kept: in any of the epochs. Repeated: Jaccard index with the pruned epoch before, and what chance gives.",
 		Columns: []string{"method", "kept", "effective", "largest weight", "score", "ever kept", "repeated", "by chance"},
 	}
