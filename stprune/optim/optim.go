@@ -34,8 +34,8 @@ type Config struct {
 	// NSDType is the precision of muon's Newton–Schulz: [Float32] (or empty), the parameters' own, or [BFloat16] as in its reference.
 	NSDType string `toml:"ns_dtype,omitempty"`
 	// EMA is the share of the parameters' exponential moving average that stays at each step, e.g. 0.999; 0: none is kept. The average
-	// leaves out the zeros it begins with, as Adam's moments do, and it is what is validated, tested and saved as the best; a backbone's
-	// running statistics stay those of the last step. The rate may then end higher: 0.999 goes well with schedule.floor = 0.3.
+	// leaves out the zeros it begins with, as Adam's moments do, and it is what is validated, tested and saved as the best, with a
+	// backbone's running statistics averaged alike. The rate may then end higher: 0.999 goes well with schedule.floor = 0.3.
 	EMA float64 `toml:"ema,omitempty"`
 }
 
@@ -133,15 +133,14 @@ func (c Config) Check() error {
 }
 
 // Slots names the state vectors [P] that the optimiser keeps; they start at zero.
-func (c Config) Slots() []string {
-	slots := rules()[c.Name].slots
-	if c.EMA > 0 {
-		slots = append(slots, "ema")
-	}
-	return slots
+func (c Config) Slots() []string { return rules()[c.Name].slots }
+
+// Track moves the average ema, which starts at zero, towards theta, as it is after a step.
+func (c Config) Track(ema, theta *graph.Node) *graph.Node {
+	return graph.Add(graph.MulScalar(ema, c.EMA), graph.MulScalar(theta, 1-c.EMA))
 }
 
-// Average is what the slot "ema", the last one, holds after t steps, free of the zeros it began with.
+// Average is what [Config.Track] holds after t steps, free of the zeros it began with.
 func (c Config) Average(ema []float32, t int) []float32 {
 	of := 1 - math.Pow(c.EMA, float64(t))
 	out := make([]float32, len(ema))
@@ -172,10 +171,6 @@ func (c Config) Update(theta, grad *graph.Node, slots []*graph.Node, hyper *grap
 		for i := range newSlots {
 			newSlots[i] = graph.Where(keep, slots[i], newSlots[i])
 		}
-	}
-	if c.EMA > 0 {
-		ema := slots[len(slots)-1]
-		newSlots = append(newSlots, graph.Add(graph.MulScalar(ema, c.EMA), graph.MulScalar(newTheta, 1-c.EMA)))
 	}
 	return newTheta, newSlots, norm
 }

@@ -38,7 +38,7 @@ func (d *domain) newStep(be compute.Backend, padded bool) (*graph.Exec, error) {
 	}
 	whole := distributed.NewReplicatedShardingSpec(mesh)
 	var in []*distributed.ShardingSpec
-	for range 1 + len(d.t.cfg.Optim.Slots()) + 2 { // theta, slots, hyper, key
+	for range 1 + len(d.t.slots) + 2 { // theta, slots, hyper, key
 		in = append(in, whole)
 	}
 	in = append(in, cut, cut) // starts, weights

@@ -203,8 +203,13 @@ func (d *domain) stepGraph(in []*node, padded bool) []*node {
 	refuse(total, cfg.Options["recompute"] == true, cfg.MemoryLimit)
 	d.tryEvaluation()
 	flat := graph.Slice(theta, graph.AxisRange(0, d.t.state.Parameters))
-	flat, slots, norm := cfg.Optim.Update(flat, d.t.gradient(total, params), slots, hyper, d.t.parts)
-	return append(append([]*node{pass.Theta(flat)}, slots...), total, norm, e.Stats(laplacian))
+	n := len(cfg.Optim.Slots())
+	flat, moved, norm := cfg.Optim.Update(flat, d.t.gradient(total, params), slots[:n], hyper, d.t.parts)
+	theta = pass.Theta(flat)
+	for _, ema := range slots[n:] {
+		moved = append(moved, cfg.Optim.Track(ema, theta))
+	}
+	return append(append([]*node{theta}, moved...), total, norm, e.Stats(laplacian))
 }
 
 // gradient [P] of the loss; 0 for frozen parameters, whose backward pass is not built.

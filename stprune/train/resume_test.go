@@ -34,7 +34,7 @@ func TestEveryBackboneAndOptimiserResumes(t *testing.T) {
 				t.Run(name+"/"+backbone+"/"+optimiser, func(t *testing.T) {
 					c := config()
 					c.Backbone, c.Options, c.Optim.Name, c.Epochs, c.PrunedBatch = backbone, options, optimiser, 3, c.Batch
-					if optimiser == "adamw" {
+					if optimiser == "adamw" { // with gwnet there are buffers to average
 						c.Optim.EMA = 0.9
 					}
 					tr, err := New(be, c, pruned(t, c.Units(source), c.Epochs), source)

@@ -62,7 +62,7 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 		return nil, fmt.Errorf("saving the state: %w", err)
 	}
 	var out bytes.Buffer
-	out.Grow(len(text) + len(pruner) + 4*(2+len(t.slots))*t.state.Parameters + 12*head.IDs + 4*head.Chosen + 8)
+	out.Grow(len(text) + len(pruner) + 4*(2+len(t.slots))*t.theta.Shape().Size() + 12*head.IDs + 4*head.Chosen + 8)
 	put := func(x any) { _ = binary.Write(&out, binary.LittleEndian, x) } // a bytes.Buffer does not fail
 	put(uint64(len(text)))
 	out.Write(text)
@@ -110,7 +110,10 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 			st.Parameters, head.Slots, t.state.Parameters, len(t.slots))
 	}
 	whole := t.theta.Shape().Size() // parameters and buffers
-	size := 4 * (whole + head.Slots*st.Parameters)
+	size := 4 * whole
+	for _, slot := range t.slotSizes() {
+		size += 4 * slot
+	}
 	if head.Best {
 		size += 4 * whole
 	}
@@ -146,8 +149,8 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	}
 	theta := floats(whole)
 	var slots [][]float32
-	for range head.Slots {
-		slots = append(slots, floats(st.Parameters))
+	for _, slot := range t.slotSizes() {
+		slots = append(slots, floats(slot))
 	}
 	var best []float32
 	if head.Best {

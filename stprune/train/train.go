@@ -85,7 +85,7 @@ type Trainer struct {
 	pruner  stprune.Pruner
 
 	theta  *tensors.Tensor     // [P+K] parameters, then the backbone's buffers
-	slots  []*tensors.Tensor   // optimiser state, each [P]
+	slots  []*tensors.Tensor   // optimiser state, each [P], and where one is kept the average of theta [P+K]
 	copies [][]*tensors.Tensor // theta and slots on each device but the first; nil before the first step
 	best   []float32           // [P+K] of the best validation; nil before the first
 
@@ -362,13 +362,22 @@ func (t *Trainer) Load(named map[string][]float32) error {
 	return nil
 }
 
-// setParameters replaces theta [P+K] and the optimiser's slots (nil: zeros).
+// slotSizes are the lengths of the slots.
+func (t *Trainer) slotSizes() []int {
+	sizes := slices.Repeat([]int{t.state.Parameters}, len(t.cfg.Optim.Slots()))
+	if t.cfg.Optim.EMA > 0 {
+		sizes = append(sizes, t.theta.Shape().Size())
+	}
+	return sizes
+}
+
+// setParameters replaces theta [P+K] and the slots (nil: zeros).
 func (t *Trainer) setParameters(theta []float32, slots [][]float32) {
 	t.releaseParameters()
 	t.theta = tensors.FromFlatDataAndDimensions(theta, len(theta))
 	t.slots = nil
-	for i := range t.cfg.Optim.Slots() {
-		values := make([]float32, t.state.Parameters)
+	for i, size := range t.slotSizes() {
+		values := make([]float32, size)
 		if slots != nil {
 			copy(values, slots[i])
 		}
@@ -641,23 +650,19 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 		next <- nil
 	}
 	if t.validates(report.Epoch) {
-		theta, err := t.averaged()
-		if err != nil {
-			<-next
-			return EpochReport{}, err
-		}
-		on := tensors.FromFlatDataAndDimensions(theta, len(theta))
-		m, _, err := t.evaluate(ctx, on, Validation)
-		release([]*tensors.Tensor{on})
+		m, err := t.validate(ctx)
 		if err != nil {
 			<-next
 			return EpochReport{}, err
 		}
 		report.Validation, t.state.Validated = &m, t.state.Visits
 		if m.Pooled.MAE < t.state.BestMAE {
+			if t.best, err = t.averaged(); err != nil {
+				<-next
+				return EpochReport{}, err
+			}
 			report.Best = true
 			t.state.BestMAE, t.state.BestEpoch = m.Pooled.MAE, report.Epoch
-			t.best = theta
 		}
 	}
 	start = time.Now()
@@ -671,18 +676,33 @@ func (t *Trainer) epoch(ctx context.Context, ev Events, planned int) (EpochRepor
 	return report, nil
 }
 
-// averaged is a copy of theta, with the moving average of the parameters in their place where one is kept.
-func (t *Trainer) averaged() ([]float32, error) {
-	theta, err := tensors.CopyFlatData[float32](t.theta)
-	if err != nil {
-		return nil, fmt.Errorf("reading the parameters: %w", brief(err))
+// validate measures theta, or its average where one is kept, on the validation part.
+func (t *Trainer) validate(ctx context.Context) (loss.Metrics, error) {
+	on := t.theta
+	if t.cfg.Optim.EMA > 0 {
+		values, err := t.averaged()
+		if err != nil {
+			return loss.Metrics{}, err
+		}
+		on = tensors.FromFlatDataAndDimensions(values, len(values))
+		defer release([]*tensors.Tensor{on})
 	}
+	m, _, err := t.evaluate(ctx, on, Validation)
+	return m, err
+}
+
+// averaged is a copy of theta, or of its average where one is kept.
+func (t *Trainer) averaged() ([]float32, error) {
 	if t.cfg.Optim.EMA > 0 && t.state.Global > 0 {
 		ema, err := tensors.CopyFlatData[float32](t.slots[len(t.slots)-1])
 		if err != nil {
 			return nil, fmt.Errorf("reading the parameters' average: %w", brief(err))
 		}
-		copy(theta, t.cfg.Optim.Average(ema, t.state.Global))
+		return t.cfg.Optim.Average(ema, t.state.Global), nil
+	}
+	theta, err := tensors.CopyFlatData[float32](t.theta)
+	if err != nil {
+		return nil, fmt.Errorf("reading the parameters: %w", brief(err))
 	}
 	return theta, nil
 }

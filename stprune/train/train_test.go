@@ -254,42 +254,58 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
-// With optim.ema what is validated and kept as the best is the average, and training goes as without.
+// With optim.ema what is validated and kept as the best is the average of parameters and buffers over the steps, and training goes
+// as without.
 func TestEMAIsValidated(t *testing.T) {
 	s, w := ramp(t, true)
+	const keep = 0.9
 	for _, name := range backends {
 		be := open(t, name)
-		run := func(ema float64) (tr *Trainer, report EpochReport) {
-			c := config()
-			c.Optim.EMA = ema
-			tr, err := New(be, c, pruned(t, c.Units(Source{s, w}), c.Epochs), Source{s, w})
+		for _, backbone := range []string{"stid", "gwnet"} {
+			run := func(ema float64) (tr *Trainer, report EpochReport, average []float64) {
+				c := config()
+				c.Backbone, c.Options, c.Optim.EMA = backbone, tinyBackbones()[backbone], ema
+				tr, err := New(be, c, pruned(t, c.Units(Source{s, w}), c.Epochs), Source{s, w})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(tr.Close)
+				average, of := make([]float64, tr.theta.Shape().Size()), 0.0
+				step := func(Progress) {
+					for i, v := range tensors.MustCopyFlatData[float32](tr.theta) {
+						average[i] = keep*average[i] + float64(v)
+					}
+					of = keep*of + 1
+				}
+				if err := tr.Run(t.Context(), Events{Step: step, Epoch: func(r EpochReport) error { report = r; return nil }}); err != nil {
+					t.Fatal(err)
+				}
+				for i := range average {
+					average[i] /= of
+				}
+				return tr, report, average
+			}
+			plain, without, _ := run(0)
+			averaged, with, want := run(keep)
+			if !slices.Equal(tensors.MustCopyFlatData[float32](plain.theta), tensors.MustCopyFlatData[float32](averaged.theta)) || without.Loss != with.Loss {
+				t.Errorf("%s, %s: training goes another way with the average", name, backbone)
+			}
+			got, err := averaged.averaged()
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(tr.Close)
-			if err := tr.Run(t.Context(), Events{Epoch: func(r EpochReport) error { report = r; return nil }}); err != nil {
-				t.Fatal(err)
+			for i := range want {
+				if math.Abs(float64(got[i])-want[i]) > 1e-5*(1+math.Abs(want[i])) {
+					t.Fatalf("%s, %s: the average of value %d of %d (%d parameters) is %v; want %v", name, backbone, i, len(want), averaged.state.Parameters, got[i], want[i])
+				}
 			}
-			if !report.Best {
-				t.Fatalf("%s: the last epoch is not the best", name)
+			if !with.Best || !slices.Equal(averaged.best, got) || without.Validation.Pooled.MAE == with.Validation.Pooled.MAE {
+				t.Errorf("%s, %s: what is kept or validated is not the average", name, backbone)
 			}
-			return tr, report
-		}
-		plain, without := run(0)
-		averaged, with := run(0.9)
-		ema, err := tensors.CopyFlatData[float32](averaged.slots[len(averaged.slots)-1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := averaged.cfg.Optim.Average(ema, averaged.StepsDone()); !slices.Equal(averaged.best[:len(want)], want) || slices.Equal(averaged.best, plain.best) {
-			t.Errorf("%s: what is kept is not the average", name)
-		}
-		if without.Loss != with.Loss || without.Validation.Pooled.MAE == with.Validation.Pooled.MAE {
-			t.Errorf("%s: loss %v and %v, validation %v and %v; want equal losses and other validations", name,
-				without.Loss, with.Loss, without.Validation.Pooled.MAE, with.Validation.Pooled.MAE)
-		}
-		if m, _, _, err := averaged.Evaluate(t.Context(), Validation); err != nil || m.Pooled.MAE != with.Validation.Pooled.MAE {
-			t.Errorf("%s: evaluated again %v, %v; want %v", name, m.Pooled.MAE, err, with.Validation.Pooled.MAE)
+			m, err := averaged.validate(t.Context())
+			if err != nil || m.Pooled.MAE != with.Validation.Pooled.MAE {
+				t.Errorf("%s, %s: validated again %v, %v; want %v", name, backbone, m.Pooled.MAE, err, with.Validation.Pooled.MAE)
+			}
 		}
 	}
 }
