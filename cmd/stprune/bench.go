@@ -35,6 +35,7 @@ type benchStepCmd struct {
 	Model   string        `default:"stid" help:"Backbone."`
 	Nodes   int           `default:"307" help:"Nodes N."`
 	Batch   int           `default:"64" help:"Units in a batch."`
+	Micro   int           `name:"micro-batch" placeholder:"N" help:"Units that pass at once, see train.micro_batch. Default: all."`
 	Unit    string        `default:"window" enum:"window,pair" help:"Unit of training: window or pair."`
 	History int           `default:"12" help:"Input steps."`
 	Horizon int           `default:"12" help:"Forecast steps."`
@@ -58,7 +59,7 @@ func (c *benchStepCmd) Run(ctx context.Context) error {
 	}
 	defer be.Close()
 	r, err := bench.Step{
-		What: c.What, Backbone: c.Model, Options: spec.Model.Options, Nodes: c.Nodes, Batch: c.Batch, Unit: c.Unit,
+		What: c.What, Backbone: c.Model, Options: spec.Model.Options, Nodes: c.Nodes, Batch: c.Batch, MicroBatch: c.Micro, Unit: c.Unit,
 		History: c.History, Horizon: c.Horizon, PerDay: c.PerDay, For: c.For, Began: processStart,
 	}.Run(ctx, be)
 	if err != nil {
@@ -213,6 +214,7 @@ type benchPeersCmd struct {
 	For     time.Duration `default:"2s" help:"Measure each at least this long."`
 	Device  string        `default:"cpu" enum:"cpu,cuda" help:"Where both compute: cpu or cuda."`
 	Option  []string      `sep:"none" placeholder:"KEY=VALUE" help:"Option of our backbones, e.g. attention=whole. May be repeated."`
+	Micro   int           `name:"micro-batch" placeholder:"N" help:"Units that pass at once in ours, see train.micro_batch. Default: all."`
 	Results string        `placeholder:"FOLDER" help:"Folder of the table of all numbers. Default: bench/results."`
 }
 
@@ -235,6 +237,9 @@ func (c *benchPeersCmd) flags(self string) []string {
 	ours := ""
 	for _, o := range c.Option {
 		ours += " --option '" + o + "'"
+	}
+	if c.Micro > 0 {
+		ours += fmt.Sprintf(" --micro-batch %d", c.Micro)
 	}
 	for name, value := range map[string]string{"--against": c.Against, "--results": c.Results, "--ours": ours} {
 		if value != "" {

@@ -32,18 +32,19 @@ const EpochBatches = 3
 
 // Step says what to measure on made-up values, whole batches throughout.
 type Step struct {
-	What     string // [TrainingStep] (default), [Evaluation] or [Epoch], these two of windows
-	Backbone string
-	Options  map[string]any // of the backbone
-	Nodes    int            // N; the graph is a ring
-	Batch    int            // units
-	Unit     string         // [train.Window] or [train.Pair]
-	History  int            // T; default 12
-	Horizon  int            // Q; default 12
-	PerDay   int            // steps of a day; default 288
-	Least    int            // measurements at least; default 10, of epochs 2
-	For      time.Duration  // and as long as this; default 5 s
-	Began    time.Time      // of the process, to measure from it to the end of the first step; default: when Run is called
+	What       string // [TrainingStep] (default), [Evaluation] or [Epoch], these two of windows
+	Backbone   string
+	Options    map[string]any // of the backbone
+	Nodes      int            // N; the graph is a ring
+	Batch      int            // units
+	MicroBatch int            // of them that pass at once, see [train.Config]; 0: all
+	Unit       string         // [train.Window] or [train.Pair]
+	History    int            // T; default 12
+	Horizon    int            // Q; default 12
+	PerDay     int            // steps of a day; default 288
+	Least      int            // measurements at least; default 10, of epochs 2
+	For        time.Duration  // and as long as this; default 5 s
+	Began      time.Time      // of the process, to measure from it to the end of the first step; default: when Run is called
 }
 
 // Report is what was measured.
@@ -122,7 +123,7 @@ func (s Step) Run(ctx context.Context, be *accel.Backend) (Report, error) {
 	}
 	c := train.Config{
 		Backbone: s.Backbone, Options: s.Options, Optim: optim.Default(), Unit: s.Unit,
-		Epochs: 1 << 20, Batch: s.Batch, EvalBatch: s.Batch, ValidateEvery: math.MaxInt32, Seed: 1,
+		Epochs: 1 << 20, Batch: s.Batch, MicroBatch: s.MicroBatch, EvalBatch: s.Batch, ValidateEvery: math.MaxInt32, Seed: 1,
 	}
 	if s.What == Epoch {
 		c.ValidateEvery = 1

@@ -48,11 +48,14 @@ type Reduction struct {
 	Unmasked bool
 }
 
+// LeastDivisor takes the place of a smaller divisor of a loss, that of a batch without any measured target.
+const LeastDivisor = 1e-8
+
 // Loss is the weighted masked MAE (or Huber loss) of a batch, in raw units. Pooled (the default), it is Σ w·|e| / Σ w·m over all entries: the
 // references' masked MAE when all weights are 1, and the same number whether a window comes whole or as N pairs.
 func (r Reduction) Loss(e Residuals, weights *node) *node {
 	sum, divisor := r.Terms(e, weights)
-	return graph.Div(sum, graph.MaxScalar(divisor, 1e-8))
+	return graph.Div(sum, graph.MaxScalar(divisor, LeastDivisor))
 }
 
 // Terms are the loss's numerator and its divisor. Both add up over batches, so that a loss over more units than fit one batch

@@ -65,11 +65,15 @@ type Model struct {
 
 // Train is the training loop.
 type Train struct {
-	Epochs    int    `toml:"epochs"`     // default 20
-	MaxSteps  int    `toml:"max_steps"`  // optimiser steps after which the run ends, also within an epoch; schedules go over them; default 0, none
-	Batch     int    `toml:"batch"`      // units per step; default 64
-	EvalBatch int    `toml:"eval_batch"` // windows per evaluation step; default 64
-	Unit      string `toml:"unit"`       // "window", "pair" (one node of a window) or "block" (some of its nodes); default "window"
+	Epochs    int `toml:"epochs"`     // default 20
+	MaxSteps  int `toml:"max_steps"`  // optimiser steps after which the run ends, also within an epoch; schedules go over them; default 0, none
+	Batch     int `toml:"batch"`      // units per step; default 64
+	EvalBatch int `toml:"eval_batch"` // windows per evaluation step; default 64
+	// MicroBatch is how many units of a step pass at once. Their gradients are added up to the batch's, so that memory holds the arrays of
+	// these only; results are the same but for rounding and for which values dropout leaves out. Not for Graph WaveNet, which normalises
+	// by the batch, and not with several devices. Default 0, the whole batch.
+	MicroBatch int    `toml:"micro_batch,omitempty"`
+	Unit       string `toml:"unit"` // "window", "pair" (one node of a window) or "block" (some of its nodes); default "window"
 	// ValidateEvery is in epochs. 0 validates as often as the windows × nodes trained on since the last time reach those of the
 	// validation part, so that short epochs don't make validating the most of a run. The last epoch is always validated. Default 0.
 	ValidateEvery int `toml:"validate_every"`
@@ -322,7 +326,7 @@ func (s Spec) Check() error {
 	}{
 		{"data.history", s.Data.History, 0}, {"data.horizon", s.Data.Horizon, 0},
 		{"train.epochs", s.Train.Epochs, 1}, {"train.max_steps", s.Train.MaxSteps, 0}, {"train.batch", s.Train.Batch, 1}, {"train.eval_batch", s.Train.EvalBatch, 1},
-		{"train.block", s.Train.Block, 1},
+		{"train.micro_batch", s.Train.MicroBatch, 0}, {"train.block", s.Train.Block, 1},
 		{"train.validate_every", s.Train.ValidateEvery, 0}, {"train.patience", s.Train.Patience, 0}, {"prune.min_units", s.Prune.MinUnits, 0},
 		{"backend.devices", s.Backend.Devices, 1},
 	} {
@@ -454,7 +458,7 @@ func (s Spec) training(prunedBatch int) train.Config {
 	return train.Config{
 		Backbone: s.Model.Backbone, Options: s.Model.Options,
 		Optim: s.Optim, Schedule: s.Schedule,
-		Unit: s.Train.Unit, Block: s.Train.Block, BlockBy: s.Train.BlockBy, Epochs: s.Train.Epochs, MaxSteps: s.Train.MaxSteps,
+		Unit: s.Train.Unit, MicroBatch: s.Train.MicroBatch, Block: s.Train.Block, BlockBy: s.Train.BlockBy, Epochs: s.Train.Epochs, MaxSteps: s.Train.MaxSteps,
 		Batch: s.Train.Batch, PrunedBatch: prunedBatch, EvalBatch: s.Train.EvalBatch,
 		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience, Only: s.Train.Only,
 		Loss:       reduction,

@@ -61,6 +61,60 @@ func farthest(a, b []float32) (most float64) {
 	return most
 }
 
+// sameTraining fails where a trainer selects other units than another, or measures, forecasts or learns anything else but for rounding.
+func sameTraining(t *testing.T, one, other *Trainer) {
+	t.Helper()
+	type record struct {
+		kept, ids              []int32
+		weights, losses, stats []float32
+		mae                    float64
+		params                 map[string][]float32
+	}
+	train := func(tr *Trainer) (r record) {
+		err := finish(t.Context(), t, tr, Events{
+			Plan: func(_ int, s stprune.Selection) {
+				r.kept, r.weights = append(r.kept, s.IDs...), append(r.weights, s.Weight...)
+			},
+			Observe: func(ids []int32, _ []float32, stats stprune.Stats) {
+				r.ids, r.stats = append(r.ids, ids...), append(r.stats, stats...)
+			},
+			Step: func(p Progress) { r.losses = append(r.losses, float32(p.Loss)) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _, _, err := tr.Evaluate(t.Context(), Test)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.mae = m.Pooled.MAE
+		if r.params, err = tr.Named(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	got, want := train(one), train(other)
+	if !slices.Equal(got.kept, want.kept) || !slices.Equal(got.ids, want.ids) {
+		t.Fatal("they train on other units")
+	}
+	if len(want.kept) == 0 || farthest(want.weights, make([]float32, len(want.weights))) == 0 {
+		t.Fatal("nothing was pruned")
+	}
+	for what, d := range map[string]float64{
+		"losses": farthest(got.losses, want.losses), "stats": farthest(got.stats, want.stats),
+		"weights": farthest(got.weights, want.weights), "test error": math.Abs(got.mae - want.mae),
+	} {
+		if !(d <= 2e-5) {
+			t.Errorf("%s differ by up to %g", what, d)
+		}
+	}
+	for name, values := range want.params {
+		if d := farthest(got.params[name], values); !(d <= 1e-5) {
+			t.Errorf("%s differs by up to %g", name, d)
+		}
+	}
+}
+
 // Several devices do what one does: they select the same units, measure and forecast the same, and end at the same parameters, also
 // where they can't divide the batch.
 func TestDevicesEqualOne(t *testing.T) {
@@ -89,56 +143,7 @@ func TestDevicesEqualOne(t *testing.T) {
 		{"nodes first", 2, of("opencity")},
 	} {
 		t.Run(fmt.Sprintf("%s on %d", test.name, test.devices), func(t *testing.T) {
-			type record struct {
-				kept, ids              []int32
-				weights, losses, stats []float32
-				mae                    float64
-				params                 map[string][]float32
-			}
-			train := func(devices int) (r record) {
-				tr := sharing(t, be, devices, test.change)
-				err := finish(t.Context(), t, tr, Events{
-					Plan: func(_ int, s stprune.Selection) {
-						r.kept, r.weights = append(r.kept, s.IDs...), append(r.weights, s.Weight...)
-					},
-					Observe: func(ids []int32, _ []float32, stats stprune.Stats) {
-						r.ids, r.stats = append(r.ids, ids...), append(r.stats, stats...)
-					},
-					Step: func(p Progress) { r.losses = append(r.losses, float32(p.Loss)) },
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				m, _, _, err := tr.Evaluate(t.Context(), Test)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r.mae = m.Pooled.MAE
-				if r.params, err = tr.Named(); err != nil {
-					t.Fatal(err)
-				}
-				return r
-			}
-			got, want := train(test.devices), train(1)
-			if !slices.Equal(got.kept, want.kept) || !slices.Equal(got.ids, want.ids) {
-				t.Fatal("they train on other units")
-			}
-			if len(want.kept) == 0 || farthest(want.weights, make([]float32, len(want.weights))) == 0 {
-				t.Fatal("nothing was pruned")
-			}
-			for what, d := range map[string]float64{
-				"losses": farthest(got.losses, want.losses), "stats": farthest(got.stats, want.stats),
-				"weights": farthest(got.weights, want.weights), "test error": math.Abs(got.mae - want.mae),
-			} {
-				if !(d <= 2e-5) {
-					t.Errorf("%s differ by up to %g", what, d)
-				}
-			}
-			for name, values := range want.params {
-				if d := farthest(got.params[name], values); !(d <= 1e-5) {
-					t.Errorf("%s differs by up to %g", name, d)
-				}
-			}
+			sameTraining(t, sharing(t, be, test.devices, test.change), sharing(t, be, 1, test.change))
 		})
 	}
 }

@@ -43,6 +43,7 @@ type domain struct {
 	copies    [][]*tensors.Tensor // of all of them on each device but the first; nil before the first step
 
 	step, eval        *graph.Exec
+	micro, apply      *graph.Exec              // the step in two, by micro-batches; else nil
 	gradients, errors *graph.Exec              // see Trainer.Gradient and Trainer.Errors
 	padded            *graph.Exec              // step for a batch that was filled up, of a backbone with batch statistics; else nil
 	passes            map[passKind]*graph.Exec // made when first asked for
@@ -138,6 +139,11 @@ func (d *domain) build(be compute.Backend) (err error) {
 	if err == nil {
 		d.errors, err = d.program(be, "errors", d.errorGraph)
 	}
+	if err == nil && d.t.cfg.MicroBatch > 0 {
+		if d.micro, err = d.program(be, "micro_batch", d.microGraph); err == nil {
+			d.apply, err = d.program(be, "update", d.applyGraph)
+		}
+	}
 	if err == nil && len(d.model.Traits().Buffers) > 0 {
 		d.padded, err = d.newStep(be, true)
 	}
@@ -149,7 +155,7 @@ func (d *domain) build(be compute.Backend) (err error) {
 
 func (d *domain) close() {
 	release(slices.Concat(append(d.copies, d.fixed())...))
-	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.padded, d.eval, d.gradients, d.errors) {
+	for _, e := range append(slices.Collect(maps.Values(d.passes)), d.step, d.padded, d.micro, d.apply, d.eval, d.gradients, d.errors) {
 		if e != nil {
 			e.Finalize()
 		}
@@ -202,14 +208,20 @@ func (d *domain) stepGraph(in []*node, padded bool) []*node {
 	total := cfg.Loss.Loss(e, weights)
 	refuse(total, cfg.Options["recompute"] == true, cfg.MemoryLimit)
 	d.tryEvaluation()
-	flat := graph.Slice(theta, graph.AxisRange(0, d.t.state.Parameters))
-	n := len(cfg.Optim.Slots())
-	flat, moved, norm := cfg.Optim.Update(flat, d.t.gradient(total, params), slots[:n], hyper, d.t.parts)
-	theta = pass.Theta(flat)
+	theta, slots, norm := d.t.update(theta, d.t.gradient(total, params), slots, hyper, pass.Theta)
+	return append(append([]*node{theta}, slots...), total, norm, e.Stats(laplacian))
+}
+
+// update moves theta [P+K] and the slots by a gradient [P]; whole puts the buffers back behind parameters.
+func (t *Trainer) update(theta, grad *node, slots []*node, hyper *node, whole func(params *node) *node) (*node, []*node, *node) {
+	n := len(t.cfg.Optim.Slots())
+	params := graph.Slice(theta, graph.AxisRange(0, t.state.Parameters))
+	params, moved, norm := t.cfg.Optim.Update(params, grad, slots[:n], hyper, t.parts)
+	theta = whole(params)
 	for _, ema := range slots[n:] {
-		moved = append(moved, cfg.Optim.Track(ema, theta))
+		moved = append(moved, t.cfg.Optim.Track(ema, theta))
 	}
-	return append(append([]*node{theta}, moved...), total, norm, e.Stats(laplacian))
+	return theta, moved, norm
 }
 
 // gradient [P] of the loss; 0 for frozen parameters, whose backward pass is not built.
@@ -293,6 +305,9 @@ func (d *domain) compile(name string, exec *graph.Exec, args []any) error {
 
 // trainStep runs one optimiser step and returns the loss and the stats of the batch's units.
 func (t *Trainer) trainStep(d *domain, f *feed, rate float64) (float64, stprune.Stats, error) {
+	if m := t.cfg.MicroBatch; m > 0 && m < len(f.starts) {
+		return t.trainInParts(d, f, rate)
+	}
 	hyper := t.cfg.Optim.Hyper(rate, t.state.Global+1)
 	r := stprune.Stream(t.cfg.Seed, "dropout", t.state.Global)
 	key := []uint32{r.Uint32(), r.Uint32()}

@@ -56,7 +56,7 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 		}
 	}
 	for i := range sum {
-		sum[i] /= max(divisor, 1e-8) // as the loss does
+		sum[i] /= max(divisor, loss.LeastDivisor)
 	}
 	return sum, nil
 }

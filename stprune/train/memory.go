@@ -98,7 +98,7 @@ func (e *MemoryError) Error() string {
 // refuse ends the building of a step that would need more memory than may be used; limit 0 is none.
 func refuse(loss *node, recompute bool, limit int64) {
 	if need := stepBytes(loss, recompute); limit > 0 && need > limit {
-		panic(error(&MemoryError{need, limit, "a training step", "lower train.batch, choose a smaller model, or set its option recompute where it has one"}))
+		panic(error(&MemoryError{need, limit, "a training step", "lower train.batch, pass it in parts by a smaller train.micro_batch, choose a smaller model, or set its option recompute where it has one"}))
 	}
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 	Batch         int // units per step in full epochs
 	PrunedBatch   int // units per step in pruned epochs; 0: as Batch
 	EvalBatch     int // windows per evaluation step
+	MicroBatch    int // units of a step that pass at once, its gradients added up, so that memory holds the arrays of these only; 0: all
 	MaxSteps      int // optimiser steps after which training ends, also within an epoch; schedules by step are laid over them; 0: Epochs alone say when
 	ValidateEvery int // epochs; 0: as often as the visits since the last time reach those of the validation part; the last epoch always is
 	Patience      int // epochs without a better validation after which training ends, with the next validation; 0: never
@@ -217,7 +218,7 @@ func (c Config) check(sources []Source) error {
 		key   string
 		value int
 		least int
-	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"max_steps", c.MaxSteps, 0}, {"validate_every", c.ValidateEvery, 0}, {"patience", c.Patience, 0}} {
+	}{{"epochs", c.Epochs, 1}, {"batch", c.Batch, 1}, {"pruned_batch", c.PrunedBatch, 0}, {"eval_batch", c.EvalBatch, 1}, {"micro_batch", c.MicroBatch, 0}, {"max_steps", c.MaxSteps, 0}, {"validate_every", c.ValidateEvery, 0}, {"patience", c.Patience, 0}} {
 		if v.value < v.least {
 			return fmt.Errorf("train.%s = %d; want at least %d", v.key, v.value, v.least)
 		}
@@ -289,6 +290,10 @@ func New(be compute.Backend, c Config, p stprune.Pruner, sources ...Source) (*Tr
 		}
 	}
 	t.parts = backbone.Parts(t.model)
+	if err := t.checkMicroBatch(); err != nil {
+		t.Close()
+		return nil, err
+	}
 	if err := t.freeze(); err != nil {
 		t.Close()
 		return nil, err
