@@ -84,6 +84,7 @@ class Row:
     peak_mb: float
     others: float  # cores that other processes kept busy meanwhile
     host_share: float  # of the time, in which ours did not compute; nan for theirs
+    flags: str  # beyond the case's
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def call(command: list[str], environment: dict[str, str]) -> tuple[dict, float, 
     return json.loads(out), usage.ru_maxrss / 1024, max(0.0, others / (time.perf_counter() - begin))
 
 
-def measure(machine: Machine, device: str, case: Case, what: str, round: int, who: str, command: list[str]) -> Row:
+def measure(machine: Machine, device: str, case: Case, what: str, round: int, who: str, command: list[str], flags: str) -> Row:
     # Without the caches of compiled code, from which only a second run would profit.
     r, peak, others = call(command, {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "STPRUNE_EXEC_CACHE": "off"})
     if who in (OURS, BEFORE) and r["backend"] != device:
@@ -138,20 +139,21 @@ def measure(machine: Machine, device: str, case: Case, what: str, round: int, wh
     return Row(
         datetime.now().isoformat(timespec="seconds"), machine.device, machine.cpu, machine.cores, machine.revision,
         case.model, case.nodes, case.batch, case.steps, what, round, who, r["backend"], r["parameters"], r["steps"],
-        *(float(f"{t:.4g}") for t in numbers),
+        *(float(f"{t:.4g}") for t in numbers), flags,
     )  # fmt: skip
 
 
-def commands(args: argparse.Namespace, case: Case, what: str) -> dict[str, list[str]]:
+def commands(args: argparse.Namespace, case: Case, what: str) -> dict[str, tuple[list[str], str]]:
+    """What measures ours and the others, and its flags beyond the case's."""
     flags = ["--json", *case.flags()]
     if what != "step":  # older builds measure nothing else
         flags += ["--what", what]
     step = ["bench", "step", "--backend", f"xla:{args.device}", "--for", f"{args.seconds:g}s", *flags, *shlex.split(args.ours)]
-    ours = [args.stprune, *step]
+    ours = ([args.stprune, *step], args.ours.strip())
     if args.against:
-        return {OURS: ours, BEFORE: [args.against, *step]}
+        return {OURS: ours, BEFORE: ([args.against, *step], args.ours.strip())}
     theirs = [sys.executable, str(HERE / "step.py"), "--device", args.device, "--for", f"{args.seconds:g}", *flags]
-    return {OURS: ours} | {name: [*theirs, *shlex.split(flags)] for name, flags in args.variant}
+    return {OURS: ours} | {name: ([*theirs, *shlex.split(more)], more.strip()) for name, more in args.variant}
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -250,11 +252,11 @@ def run(args: argparse.Namespace) -> None:
             failed: set[str] = set()  # they would fail in the next round too
             for round in range(1, args.repeat + 1):
                 turn = list(commands(args, case, what).items())
-                for who, command in turn if round % 2 else reversed(turn):
+                for who, (command, flags) in turn if round % 2 else reversed(turn):
                     if who in failed:
                         continue
                     try:
-                        r = measure(machine, args.device, case, what, round, who, command)
+                        r = measure(machine, args.device, case, what, round, who, command, flags)
                     except RuntimeError as e:  # perhaps the memory is too small for it
                         failed.add(who)
                         failures.append(f"{name}, {who}")

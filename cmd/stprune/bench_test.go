@@ -63,9 +63,9 @@ func TestBenchSelectStops(t *testing.T) {
 
 // bench peers hands its flags on to bench/peers.py, and says what it needs where that isn't there.
 func TestBenchPeers(t *testing.T) {
-	c := benchPeersCmd{Case: []string{"stid 67 64", "gwnet 67 64"}, What: []string{"step", "epoch"}, Repeat: 2, For: 1500 * time.Millisecond, Device: "cpu", Against: "old", Option: []string{"layers=2"}}
+	c := benchPeersCmd{Case: []string{"stid 67 64", "gwnet 67 64"}, What: []string{"step", "epoch"}, Repeat: 2, For: 1500 * time.Millisecond, Device: "cpu", Against: "old", Option: []string{"layers=2"}, Micro: 4}
 	got := strings.Join(c.flags("me"), "|")
-	says(t, got, "--stprune|me|", "--repeat|2|", "--for|1.5|", "--device|cpu|", "--case|stid 67 64|--case|gwnet 67 64", "--what|step|--what|epoch", "--against=old", "--ours= --option 'layers=2'")
+	says(t, got, "--stprune|me|", "--repeat|2|", "--for|1.5|", "--device|cpu|", "--case|stid 67 64|--case|gwnet 67 64", "--what|step|--what|epoch", "--against=old", "--ours= --option 'layers=2' --micro-batch 4")
 	if strings.Contains(got, "--results") || strings.Contains(got, "--variant") {
 		t.Errorf("flags that were not given: %s", got)
 	}
