@@ -500,6 +500,9 @@ func (s Spec) meaning() Spec {
 	if s.Train.Unit != train.Block { // then they are not written: runs from before they came keep their ids
 		s.Train.Block, s.Train.BlockBy = 0, ""
 	}
+	if s.Train.MicroBatch >= max(s.Train.Batch, s.Prune.PrunedBatch) {
+		s.Train.MicroBatch = 0
+	}
 	if s.Backend.Devices == 1 { // likewise
 		s.Backend.Devices = 0
 	}

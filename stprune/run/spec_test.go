@@ -98,6 +98,7 @@ func TestCheckNamesKey(t *testing.T) {
 		"data.dates=[2017-05-01]":    "data.dates",
 		"train.unit=node":            "train.unit",
 		"train.block=0":              "train.block",
+		"train.micro_batch=-1":       "train.micro_batch",
 		"train.block_by=distance":    "train.block_by",
 		"train.epochs=0":             "train.epochs",
 		"optim.lr=0":                 "optim.lr",
@@ -134,6 +135,7 @@ func TestEqualMeaningEqualID(t *testing.T) {
 		{"", "train.huber_delta=1", "train.huber_delta=2"},
 		{"", "train.block=4", "train.block_by=graph"},
 		{"", "name=x", "backend.devices=1"},
+		{"train.batch=32", "train.micro_batch=0", "train.micro_batch=32"},
 		{"", "backend.stream=always", "backend.stream=never"},
 		{"optim.name=sgd", "optim.beta1=0.8", "optim.eps=1"},
 		{"optim.name=adam", "optim.momentum=0.8", "optim.nesterov=true"},
@@ -168,7 +170,7 @@ func TestSelectorCountsForBLS(t *testing.T) {
 // Every other key changes the id.
 func TestEveryKeyCounts(t *testing.T) {
 	base := set(t, DefaultSpec(), "data.name=d", "prune.method=st-prune", "prune.score=complexity", "optim.name=muon", "schedule.kind=multistep",
-		"optim.ema=0.5", "schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step", "train.loss=huber")
+		"optim.ema=0.5", "train.micro_batch=4", "schedule.warm_up=0.1", "schedule.milestones=[3]", "prune.anneal=step", "train.loss=huber")
 	silent := map[string]string{ // and what makes them count
 		"name": "", "notes": "", "data.name": "", "prune.epochs": "", "backend.stream": "",
 		"schedule.floor": "schedule.kind=cosine", "prune.epsilon": "prune.score=coherence", "prune.alpha": "prune.selector=top+rest",
