@@ -61,6 +61,16 @@ func farthest(a, b []float32) (most float64) {
 	return most
 }
 
+// saved is the trainer's full state.
+func saved(t *testing.T, tr *Trainer) []byte {
+	t.Helper()
+	b, err := tr.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // sameTraining fails where a trainer selects other units than another, or measures, forecasts or learns anything else but for rounding.
 func sameTraining(t *testing.T, one, other *Trainer) {
 	t.Helper()
@@ -155,13 +165,6 @@ func TestDevicesRepeatTheBits(t *testing.T) {
 	begin := func() *Trainer {
 		return sharing(t, be, 4, func(c *Config) { c.Backbone, c.Options, c.PrunedBatch = "gwnet", tinyBackbones()["gwnet"], c.Batch })
 	}
-	state := func(tr *Trainer) []byte {
-		b, err := tr.MarshalBinary()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	first := begin()
@@ -173,11 +176,11 @@ func TestDevicesRepeatTheBits(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	half := state(first)
+	half := saved(t, first)
 	if err := finish(t.Context(), t, first, Events{}); err != nil {
 		t.Fatal(err)
 	}
-	whole := state(first)
+	whole := saved(t, first)
 	for i, x := range append([]*tensors.Tensor{first.theta}, first.slots...) {
 		for _, other := range first.copies {
 			if !slices.Equal(tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](other[i])) {
@@ -185,15 +188,15 @@ func TestDevicesRepeatTheBits(t *testing.T) {
 			}
 		}
 	}
-	for what, saved := range map[string][]byte{"from the beginning": state(begin()), "from the middle": half} {
+	for what, from := range map[string][]byte{"from the beginning": saved(t, begin()), "from the middle": half} {
 		again := begin()
-		if err := again.UnmarshalBinary(saved); err != nil {
+		if err := again.UnmarshalBinary(from); err != nil {
 			t.Fatal(err)
 		}
 		if err := finish(t.Context(), t, again, Events{}); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(state(again), whole) {
+		if !bytes.Equal(saved(t, again), whole) {
 			t.Errorf("trained again %s it ends elsewhere", what)
 		}
 	}

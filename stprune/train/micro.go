@@ -19,7 +19,7 @@ func (t *Trainer) checkMicroBatch() error {
 	case c.MicroBatch == 0:
 		return nil
 	case c.Devices > 1:
-		return fmt.Errorf("train.micro_batch = %d with %d devices, which share each step already; set it, or backend.devices, to 0", c.MicroBatch, c.Devices)
+		return fmt.Errorf("train.micro_batch = %d with %d devices, which share each step already; set it to 0, or backend.devices to 1", c.MicroBatch, c.Devices)
 	case len(t.model.Traits().Buffers) > 0:
 		return fmt.Errorf("train.micro_batch = %d: backbone %s normalises by its batch, and parts of it would be normalised by themselves; set it to 0 and lower train.batch",
 			c.MicroBatch, c.Backbone)

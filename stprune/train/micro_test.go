@@ -55,13 +55,6 @@ func TestMicroBatchesRepeatTheBits(t *testing.T) {
 	for _, backend := range backends {
 		be := open(t, backend)
 		begin := func() *Trainer { return sharing(t, be, 1, func(c *Config) { c.MicroBatch = 3 }) }
-		state := func(tr *Trainer) []byte {
-			b, err := tr.MarshalBinary()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return b
-		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		first := begin()
@@ -74,7 +67,7 @@ func TestMicroBatchesRepeatTheBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		resumed, undisturbed := begin(), begin()
-		if err := resumed.UnmarshalBinary(state(first)); err != nil {
+		if err := resumed.UnmarshalBinary(saved(t, first)); err != nil {
 			t.Fatal(err)
 		}
 		for _, tr := range []*Trainer{resumed, undisturbed} {
@@ -82,7 +75,7 @@ func TestMicroBatchesRepeatTheBits(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if !bytes.Equal(state(resumed), state(undisturbed)) {
+		if !bytes.Equal(saved(t, resumed), saved(t, undisturbed)) {
 			t.Errorf("%s: it ends otherwise after an interruption", backend)
 		}
 	}
@@ -93,7 +86,7 @@ func TestMicroBatchRefused(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"train.micro_batch = -1; want at least 0": func(c *Config) { c.MicroBatch = -1 },
 		"backbone gwnet normalises by its batch":  func(c *Config) { c.MicroBatch, c.Backbone, c.Options = 4, "gwnet", tinyBackbones()["gwnet"] },
-		"train.micro_batch = 4 with 2 devices":    func(c *Config) { c.MicroBatch, c.Devices = 4, 2 },
+		"set it to 0, or backend.devices to 1":    func(c *Config) { c.MicroBatch, c.Devices = 4, 2 },
 	} {
 		s, w := ramp(t, false)
 		c := config()
