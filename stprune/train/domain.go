@@ -172,14 +172,37 @@ func (d *domain) fixed() []*tensors.Tensor {
 	return all
 }
 
-// takeFixed takes them apart again.
-func (d *domain) takeFixed(in []*node) (r resident, constants []*node, laplacian *node) {
-	r = resident{in[0], in[1], in[2]}
-	constants = in[3 : 3+len(d.constants)]
-	if d.laplacian != nil {
-		laplacian = in[3+len(d.constants)]
+// opened is how every graph begins: a gathered batch, and a pass over it that is still to be made.
+type opened struct {
+	d         *domain
+	batch     gathered
+	pass      *backbone.Pass
+	params    []*node
+	laplacian *node // nil without one
+}
+
+// open gathers the batch that begins at starts; rest are a graph's last inputs: [nodes], fixed…. Without a key the pass is one in
+// evaluation mode.
+func (d *domain) open(theta, key, starts *node, unit string, rest []*node) opened {
+	var units *node
+	if unit != Window {
+		units, rest = rest[0], rest[1:]
 	}
-	return r, constants, laplacian
+	o := opened{d: d, batch: d.layout.gather(resident{rest[0], rest[1], rest[2]}, starts, units)}
+	constants := 3 + len(d.constants)
+	if d.laplacian != nil {
+		o.laplacian = rest[constants]
+	}
+	o.pass, o.params = backbone.NewPass(d.model, theta, rest[3:constants], key)
+	return o
+}
+
+// forecast makes the pass: [B,Q,M], z-scored unless the backbone takes raw values.
+func (o opened) forecast() *node { return o.d.model.Forward(o.pass, o.batch.in) }
+
+// residuals compares a forecast with the batch's targets.
+func (o opened) residuals(forecast *node) loss.Residuals {
+	return loss.New(forecast, o.batch.target, o.batch.mask, o.d.layout.scaler, o.d.layout.raw)
 }
 
 // stepGraph: inputs theta, slots…, hyper, key, starts, weights, [nodes], fixed…;
@@ -193,23 +216,16 @@ func (d *domain) stepGraph(in []*node, padded bool) []*node {
 		slots = append(slots, next())
 	}
 	hyper, key, starts, weights := next(), next(), next(), next()
-	var units *node
-	if cfg.Unit != Window {
-		units = next()
-	}
-	r, constants, laplacian := d.takeFixed(in)
-
-	b := d.layout.gather(r, starts, units)
-	pass, params := backbone.NewPass(d.model, theta, constants, key)
+	o := d.open(theta, key, starts, cfg.Unit, in)
 	if padded {
-		pass.Padded(weights)
+		o.pass.Padded(weights)
 	}
-	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	e := o.residuals(o.forecast())
 	total := cfg.Loss.Loss(e, weights)
 	refuse(total, cfg.Options["recompute"] == true, cfg.MemoryLimit)
 	d.tryEvaluation()
-	theta, slots, norm := d.t.update(theta, d.t.gradient(total, params), slots, hyper, pass.Theta)
-	return append(append([]*node{theta}, slots...), total, norm, e.Stats(laplacian))
+	theta, slots, norm := d.t.update(theta, d.t.gradient(total, o.params), slots, hyper, o.pass.Theta)
+	return append(append([]*node{theta}, slots...), total, norm, e.Stats(o.laplacian))
 }
 
 // update moves theta [P+K] and the slots by a gradient [P]; whole puts the buffers back behind parameters.
@@ -269,10 +285,8 @@ func (d *domain) tryEvaluation() {
 // evalGraph: inputs theta, starts, weights, fixed…; outputs sums [Q, loss.NumSums].
 func (d *domain) evalGraph(in []*node) []*node {
 	theta, starts, weights := in[0], in[1], in[2]
-	r, constants, _ := d.takeFixed(in[3:])
-	b := d.layout.gather(r, starts, nil)
-	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
-	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	o := d.open(theta, nil, starts, Window, in[3:])
+	e := o.residuals(o.forecast())
 	refusePass(theta.Graph(), starts.Shape().Size(), evalBatch, d.t.cfg.MemoryLimit)
 	return []*node{e.Sums(weights)}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
-	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 )
 
@@ -62,10 +61,8 @@ func (t *Trainer) Errors(ctx context.Context, part string, each func(source, win
 // horizons, measured targets [B,N].
 func (d *domain) errorGraph(in []*node) []*node {
 	theta, starts, weights := in[0], in[1], in[2]
-	r, constants, _ := d.takeFixed(in[3:])
-	b := d.layout.gather(r, starts, nil)
-	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
-	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	o := d.open(theta, nil, starts, Window, in[3:])
+	e := o.residuals(o.forecast())
 	refusePass(theta.Graph(), starts.Shape().Size(), evalBatch, d.t.cfg.MemoryLimit)
 	return []*node{e.Sums(weights), graph.ReduceSum(e.Abs, 1), graph.ReduceSum(e.Mask, 1)}
 }

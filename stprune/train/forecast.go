@@ -6,8 +6,6 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-
-	"github.com/stprune/workbench/stprune/backbone"
 )
 
 // Forecasts are the forecasts [Q·N], raw units, horizon by horizon, of some windows of a part of a data set (the first is source 0)
@@ -62,10 +60,7 @@ func (t *Trainer) Forecasts(ctx context.Context, source int, part string, window
 // forecastGraph: inputs theta, starts, fixed…; outputs forecasts [B,Q,N], raw units.
 func (d *domain) forecastGraph(in []*node) []*node {
 	theta, starts := in[0], in[1]
-	r, constants, _ := d.takeFixed(in[2:])
-	b := d.layout.gather(r, starts, nil)
-	pass, _ := backbone.NewPass(d.model, theta, constants, nil)
-	forecast := d.model.Forward(pass, b.in)
+	forecast := d.open(theta, nil, starts, Window, in[2:]).forecast()
 	refusePass(theta.Graph(), starts.Shape().Size(), evalBatch, d.t.cfg.MemoryLimit)
 	if !d.layout.raw {
 		forecast = graph.AddScalar(graph.MulScalar(forecast, d.layout.scaler.Std), d.layout.scaler.Mean)

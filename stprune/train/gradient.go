@@ -9,7 +9,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/stprune"
-	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 )
 
@@ -63,17 +62,10 @@ func (t *Trainer) Gradient(ctx context.Context, ids []int32, weights []float32) 
 
 // gradientGraph: inputs theta, starts, weights, [nodes], fixed…; outputs the gradient [P] of the loss's numerator, its divisor.
 func (d *domain) gradientGraph(in []*node) []*node {
-	theta, starts, weights, in := in[0], in[1], in[2], in[3:]
-	var units *node
-	if d.t.cfg.Unit != Window {
-		units, in = in[0], in[1:]
-	}
-	r, constants, _ := d.takeFixed(in)
-	b := d.layout.gather(r, starts, units)
-	pass, params := backbone.NewPass(d.model, theta, constants, nil)
-	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
-	sum, divisor := d.t.cfg.Loss.Terms(e, weights)
-	return []*node{d.t.gradient(sum, params), divisor}
+	theta, starts, weights := in[0], in[1], in[2]
+	o := d.open(theta, nil, starts, d.t.cfg.Unit, in[3:])
+	sum, divisor := d.t.cfg.Loss.Terms(o.residuals(o.forecast()), weights)
+	return []*node{d.t.gradient(sum, o.params), divisor}
 }
 
 // measure calls an executable with theta, its own inputs, which it frees, and the fixed ones, and reads all outputs.

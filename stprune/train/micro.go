@@ -8,7 +8,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/stprune/workbench/stprune"
-	"github.com/stprune/workbench/stprune/backbone"
 	"github.com/stprune/workbench/stprune/loss"
 )
 
@@ -31,20 +30,14 @@ func (t *Trainer) checkMicroBatch() error {
 // loss's numerator, the numerator and its divisor.
 func (d *domain) microGraph(in []*node) []*node {
 	cfg := d.t.cfg
-	theta, sums, key, starts, weights, in := in[0], in[1], in[2], in[3], in[4], in[5:]
-	var units *node
-	if cfg.Unit != Window {
-		units, in = in[0], in[1:]
-	}
-	r, constants, laplacian := d.takeFixed(in)
-	b := d.layout.gather(r, starts, units)
-	pass, params := backbone.NewPass(d.model, theta, constants, key)
-	e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+	theta, sums, key, starts, weights := in[0], in[1], in[2], in[3], in[4]
+	o := d.open(theta, key, starts, cfg.Unit, in[5:])
+	e := o.residuals(o.forecast())
 	sum, divisor := cfg.Loss.Terms(e, weights)
 	refuse(sum, cfg.Options["recompute"] == true, cfg.MemoryLimit)
 	d.tryEvaluation()
-	own := graph.Concatenate([]*node{d.t.gradient(sum, params), graph.Reshape(sum, 1), graph.Reshape(divisor, 1)}, 0)
-	return []*node{graph.Add(sums, own), e.Stats(laplacian)}
+	own := graph.Concatenate([]*node{d.t.gradient(sum, o.params), graph.Reshape(sum, 1), graph.Reshape(divisor, 1)}, 0)
+	return []*node{graph.Add(sums, own), e.Stats(o.laplacian)}
 }
 
 // applyGraph: inputs theta, slots…, hyper, sums of [domain.microGraph]; outputs theta, slots…, loss.

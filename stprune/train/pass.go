@@ -39,39 +39,33 @@ func (k passKind) String() string {
 // the kind needs of error [B], norms [B], features [B,F], forecasts [B,Q], inputs [B,T], gradients [B,G], in this order.
 func (d *domain) passGraph(kind passKind) func([]*node) []*node {
 	return func(in []*node) []*node {
-		theta, starts, in := in[0], in[1], in[2:]
-		var units *node
-		if kind.unit != Window {
-			units, in = in[0], in[1:]
-		}
-		r, constants, laplacian := d.takeFixed(in)
-		b := d.layout.gather(r, starts, units)
-		pass, _ := backbone.NewPass(d.model, theta, constants, nil)
-		forecast := d.model.Forward(pass, b.in)
+		theta, starts := in[0], in[1]
+		o := d.open(theta, nil, starts, kind.unit, in[2:])
+		forecast := o.forecast()
 		key := evalBatch
 		if _, chooses := d.t.pruner.(stprune.Chooser); kind.unit == Pair || chooses && kind.needs.Gradients {
 			key = trainBatch
 		}
 		refusePass(theta.Graph(), starts.Shape().Size(), key, d.t.cfg.MemoryLimit)
-		e := loss.New(forecast, b.target, b.mask, d.layout.scaler, d.layout.raw)
+		e := o.residuals(forecast)
 		normal := func(x *node) *node {
 			return graph.DivScalar(graph.AddScalar(x, -d.layout.scaler.Mean), d.layout.scaler.Std)
 		}
 
-		out := []*node{e.Stats(laplacian)}
+		out := []*node{e.Stats(o.laplacian)}
 		if kind.needs.Error {
 			square := graph.Div(graph.ReduceSum(graph.Square(e.Signed), 1, 2), graph.MaxScalar(e.Count, 1))
 			out = append(out, graph.DivScalar(graph.Sqrt(square), d.layout.scaler.Std))
 		}
 		var gradient *node
 		if kind.needs.Norms || kind.needs.Gradients {
-			gradient = d.lastGradient(e, pass.Last())
+			gradient = d.lastGradient(e, o.pass.Last())
 		}
 		if kind.needs.Norms {
 			out = append(out, graph.Sqrt(graph.ReduceSum(graph.Square(gradient), 1)))
 		}
 		if kind.needs.Features {
-			out = append(out, graph.ReduceMean(pass.Last().Input, 1))
+			out = append(out, graph.ReduceMean(o.pass.Last().Input, 1))
 		}
 		if kind.needs.Forecasts {
 			if d.layout.raw {
@@ -80,8 +74,8 @@ func (d *domain) passGraph(kind passKind) func([]*node) []*node {
 			out = append(out, graph.ReduceMean(forecast, 2))
 		}
 		if kind.needs.Inputs { // missing ones are left out
-			measured := graph.ConvertDType(d.layout.measured(b.history), b.mask.DType())
-			sum := graph.ReduceSum(graph.Mul(normal(b.history), measured), 2)
+			measured := graph.ConvertDType(d.layout.measured(o.batch.history), o.batch.mask.DType())
+			sum := graph.ReduceSum(graph.Mul(normal(o.batch.history), measured), 2)
 			out = append(out, graph.Div(sum, graph.MaxScalar(graph.ReduceSum(measured, 2), 1)))
 		}
 		if kind.needs.Gradients {

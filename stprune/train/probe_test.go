@@ -18,7 +18,6 @@ import (
 	"github.com/stprune/workbench/datasets"
 	"github.com/stprune/workbench/stprune"
 	"github.com/stprune/workbench/stprune/backbone"
-	"github.com/stprune/workbench/stprune/loss"
 	"github.com/stprune/workbench/stprune/method"
 )
 
@@ -48,17 +47,10 @@ func autodiff(t *testing.T, tr *Trainer, layer string, f *feed) [][]float32 {
 	t.Helper()
 	d := tr.domains[0]
 	exec, err := graph.NewExec(tr.backend, func(in []*node) []*node {
-		theta, starts, in := in[0], in[1], in[2:]
-		var units *node
-		if f.unit != Window {
-			units, in = in[0], in[1:]
-		}
-		r, constants, _ := d.takeFixed(in)
-		b := d.layout.gather(r, starts, units)
-		pass, params := backbone.NewPass(d.model, theta, constants, nil)
-		e := loss.New(d.model.Forward(pass, b.in), b.target, b.mask, d.layout.scaler, d.layout.raw)
+		o := d.open(in[0], nil, in[1], f.unit, in[2:])
+		e := o.residuals(o.forecast())
 		at := func(name string) *node {
-			return params[slices.IndexFunc(d.model.Params(), func(p backbone.Param) bool { return p.Name == layer+name })]
+			return o.params[slices.IndexFunc(d.model.Params(), func(p backbone.Param) bool { return p.Name == layer+name })]
 		}
 		level := graph.DivScalar(e.Level(), d.layout.scaler.Std)
 		var out []*node
