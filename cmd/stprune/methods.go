@@ -138,7 +138,7 @@ func printMethod(w io.Writer, m methodJSON) error {
 func writeCards(w io.Writer, measured map[string][]measurement) error {
 	var out strings.Builder
 	out.WriteString("# Pruning methods\n\nMade by `stprune methods --cards --results docs/results` from the table of package method and the [comparisons](results/README.md).\n\n" +
-		"Measured errors stand beside those of random units on the same schedule, under the same seeds. Where visits differ by more than a tenth, the errors say little about the choice, and only the visits are compared.\n")
+		"Measured errors stand beside those of random units on the same schedule, under the same seeds. Where visits differ by more than a tenth, the errors say little about the choice, and only the visits are compared. Visits leave out what a static method's scoring model was trained on; the reports count that in seconds.\n")
 	for _, m := range method.All() {
 		d := describeMethod(m)
 		exact := "no"

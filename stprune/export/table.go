@@ -82,11 +82,13 @@ var epochKeys = slices.Concat([]epochKey{
 		{"selection.clipped", func(e *run.Epoch) any { return e.Selection.Clipped }},
 		{"selection.score_cv", func(e *run.Epoch) any { return e.Selection.ScoreCV }},
 		{"selection.unseen", func(e *run.Epoch) any { return int64(e.Selection.Unseen) }},
+		{"seconds.loading", func(e *run.Epoch) any { return e.Seconds.Loading }},
 		{"seconds.compile", func(e *run.Epoch) any { return e.Seconds.Compile }},
 		{"seconds.steps", func(e *run.Epoch) any { return e.Seconds.Steps }},
 		{"seconds.selection", func(e *run.Epoch) any { return e.Seconds.Selection }},
 		{"seconds.scoring", func(e *run.Epoch) any { return e.Seconds.Scoring }},
 		{"seconds.evaluation", func(e *run.Epoch) any { return e.Seconds.Evaluation }},
+		{"seconds.saving", func(e *run.Epoch) any { return e.Seconds.Saving }},
 		{"seconds.host", func(e *run.Epoch) any { return e.Seconds.Host }},
 	})
 
