@@ -53,7 +53,7 @@ type Config struct {
 	Beta float64 `toml:"beta"`
 	// Share is how many consecutive windows share one score, node by node when the unit is a pair: neighbouring windows have all
 	// but a few steps in common, so a visit of one tells about the others. Shared scores are best remembered (Beta). 1 keeps the
-	// units apart. Default 12.
+	// units apart; where data sets adjoin ([WithGroups]), up to Share − 1 windows share the score of the other set's. Default 12.
 	Share int `toml:"share"`
 	// Unseen says how units without a score rank: "top" above all others, so that they are visited first; "mean" as the mean of
 	// the others. Default "mean".

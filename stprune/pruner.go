@@ -14,7 +14,7 @@
 // # Parts
 //
 //   - [Schedule] says how many units each epoch visits: warm-up, pruned epochs at retention ρ, full tail; or a budget of visits.
-//   - The score S of a unit is a function of its [Stats], remembered between visits. Never-visited units rank above all others.
+//   - The score S of a unit is a function of its [Stats], remembered between visits. Config.Unseen says how never-visited units rank.
 //   - The selector draws exactly k units with known inclusion probabilities π: top+rest, pps, gumbel or uniform.
 //   - The weights min(w_max, π^(−κz)) rescale each unit's loss; the stationarity z in [0,1] says how far a unit stands for others.
 //   - [Stream] gives every random stream of a run. The package method has the table of all methods by name.

@@ -124,9 +124,24 @@ func (m *memory) observe(ids []int32, stats Stats) error {
 		}
 		m.fresh = append(m.fresh, s)
 	}
+	typical := float32(0) // of the batch
+	if m.share > 1 {
+		typical = m.typical()
+	}
 	for j, id := range ids {
 		cell := m.of(id)
 		s, old := m.fresh[j], m.score[cell]
+		if m.share > 1 && stats[j*NumStats+Level] == 0 {
+			// Nothing of this unit is measured. Its neighbours may be, and would never be drawn again at score 0: it only lowers
+			// what they share.
+			if m.beta == 0 || old == never && typical == 0 {
+				continue
+			}
+			if old == never {
+				old = typical
+			}
+			s = 0
+		}
 		if old != never {
 			s = m.beta*old + (1-m.beta)*s
 			if m.change != nil {
@@ -136,6 +151,18 @@ func (m *memory) observe(ids []int32, stats Stats) error {
 		m.score[cell] = s
 	}
 	return nil
+}
+
+// typical is the mean of the batch's scores above 0; 0 without any.
+func (m *memory) typical() float32 {
+	sum, count := 0.0, 0
+	for _, s := range m.fresh {
+		if s > 0 {
+			sum += float64(s)
+			count++
+		}
+	}
+	return float32(sum / float64(max(1, count)))
 }
 
 // check refuses scores and changes that no observation can have left behind.
@@ -161,17 +188,21 @@ func (m *memory) stationarity() func(id int32) float32 {
 
 // Spread is the coefficient of variation of the scores of visited units, and the number of units never visited, whose score
 // is +Inf.
-func Spread(score []float32) (cv float64, unseen int) {
+func Spread(score []float32) (cv float64, unseen int) { return alone(len(score)).spread(score) }
+
+// spread is [Spread] over the units of cells.
+func (c cells) spread(score []float32) (cv float64, unseen int) {
 	var sum, squares float64
-	for _, s := range score {
+	for cell, s := range score {
+		members := c.members(cell)
 		if s == never {
-			unseen++
+			unseen += members
 			continue
 		}
-		sum += float64(s)
-		squares += float64(s) * float64(s)
+		sum += float64(members) * float64(s)
+		squares += float64(members) * float64(s) * float64(s)
 	}
-	seen := float64(len(score) - unseen)
+	seen := float64(c.n - unseen)
 	if mean := sum / seen; mean != 0 && seen > 0 {
 		cv = math.Sqrt(max(0, squares/seen-mean*mean)) / math.Abs(mean)
 	}

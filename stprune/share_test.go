@@ -51,6 +51,44 @@ func TestSharedScores(t *testing.T) {
 	}
 }
 
+// A unit without measured targets, whose level is 0, lowers the score it shares and does not take it to 0, at which its neighbours would
+// never be drawn again.
+func TestUnmeasuredUnitsDoNotStarveTheirNeighbours(t *testing.T) {
+	const n, share = 240, 12
+	for _, beta := range []float64{0, 0.5} {
+		c := stprune.DefaultConfig()
+		c.WarmUp, c.Delta, c.Share, c.Beta = 0, 1, share, beta
+		p, err := stprune.New(n, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := plan(t, p, 0); s.Diagnostics.Unseen != n {
+			t.Errorf("%d units are unseen at first, want %d", s.Diagnostics.Unseen, n)
+		}
+		var ids []int32
+		var stats stprune.Stats
+		for id := int32(0); id < n; id += share {
+			ids = append(ids, id)
+			stats = append(stats, row(min(1, float32(id)), 0, 0, 0, 0)...)
+		}
+		for range 3 {
+			if err := p.Observe(ids, stats); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Observe([]int32{1}, row(1, 0, 0, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		want := float32(1) // unmeasured ones left it alone
+		if beta > 0 {
+			want = 0.5*0.125 + 0.5*1
+		}
+		if got := scores(t, p)[2]; got != want {
+			t.Errorf("β = %v: the shared score is %v, want %v", beta, got, want)
+		}
+	}
+}
+
 // Half of the units have scores 1 and 2 in turn; "mean" draws the unseen others like 1.5, "top" like 2.
 func TestUnseen(t *testing.T) {
 	const n, rounds = 100, 4000
@@ -111,14 +149,15 @@ func TestCellsAreDrawnEvenly(t *testing.T) {
 			tc.change(score)
 			c := sampling("pps", float64(tc.k)/(windows*nodes))
 			c.Share, c.Score, c.Beta, c.InTime = share, "loss", 0, tc.inTime
-			p, err := stprune.New(windows*nodes, c, stprune.WithPerWindow(nodes))
+			spatial := func(s stprune.Stats) float32 { return s[stprune.Spatial] }
+			p, err := stprune.New(windows*nodes, c, stprune.WithPerWindow(nodes), stprune.WithScore(spatial))
 			if err != nil {
 				t.Fatal(err)
 			}
 			perUnit := make([]float64, windows*nodes)
 			for id := range perUnit {
 				perUnit[id] = score[cell(id)]
-				if err := p.Observe([]int32{int32(id)}, row(float32(perUnit[id]), 0, 0, 0, 0)); err != nil {
+				if err := p.Observe([]int32{int32(id)}, row(1, float32(perUnit[id]), 0, 0, 0)); err != nil {
 					t.Fatal(err)
 				}
 			}

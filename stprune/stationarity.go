@@ -28,6 +28,9 @@ func ProfileStationarity(values []float32, nodes int, valid func(t, n int) bool,
 	if window < 1 || window > steps {
 		return nil, fmt.Errorf("stationarity: windows of %d steps in a series of %d; expected 1 to %d", window, steps, steps)
 	}
+	if len(starts) == 0 {
+		return nil, nil
+	}
 	covers := make([]int, steps+1) // how many windows hold row t, first as differences
 	for i, s := range starts {
 		if s < 0 || int(s) > steps-window {

@@ -66,7 +66,7 @@ func New(n int, c Config, opts ...Option) (Pruner, error) {
 	if o.score == nil {
 		return nil, fmt.Errorf("prune: the score function is nil; leave WithScore out to use score %q", c.Score)
 	}
-	if c.Stationarity == "data" && o.stationarity == nil {
+	if c.Stationarity == "data" && c.Kappa != 0 && o.stationarity == nil {
 		return nil, fmt.Errorf(`prune: stationarity is "data", but no values were given; pass WithStationarity, or set it to "learning" or "none"`)
 	}
 	if err := CheckGroups(n, o.groups); err != nil {
@@ -122,7 +122,7 @@ func (p *stPrune) Plan(epoch int) (Selection, error) {
 			return Selection{}, err
 		}
 	}
-	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = Spread(p.memory.score)
+	s.Diagnostics.ScoreCV, s.Diagnostics.Unseen = p.memory.spread(p.memory.score)
 	return s, nil
 }
 

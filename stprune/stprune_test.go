@@ -314,6 +314,13 @@ func TestDataStationarityIsChecked(t *testing.T) {
 	if _, err := stprune.New(10, c); err == nil || !strings.Contains(err.Error(), "WithStationarity") {
 		t.Errorf("error %v, want one that names WithStationarity", err)
 	}
+	unweighted := c
+	unweighted.Kappa = 0
+	if p, err := stprune.New(10, unweighted); err != nil {
+		t.Errorf("without weights it needs no stationarity: %v", err)
+	} else if s := plan(t, p, 0); s.Weight != nil {
+		t.Errorf("weights %v without any", s.Weight)
+	}
 	for _, bad := range []float32{-0.1, 1.1, float32(math.NaN())} {
 		p, err := stprune.New(10, c, stprune.WithStationarity(func(int32) float32 { return bad }))
 		if err != nil {

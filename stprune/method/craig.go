@@ -55,7 +55,11 @@ var craig = static(Method{
 		if err != nil {
 			return nil, nil, err
 		}
-		chosen, sizes, err := facilityLocation(s, d, portion(k, n, to)-portion(k, n, from))
+		share := portion(k, n, to) - portion(k, n, from)
+		if share == 0 {
+			continue
+		}
+		chosen, sizes, err := facilityLocation(s, d, share)
 		if err != nil {
 			return nil, nil, err
 		}

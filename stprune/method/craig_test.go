@@ -103,6 +103,11 @@ func TestCraigPools(t *testing.T) {
 	if len(got.IDs) != k {
 		t.Fatalf("%d units", len(got.IDs))
 	}
+	few := keeping(16, 7, noise(16, 1))
+	few.Options = map[string]any{"pool": 3} // too small for a unit of each
+	if got := planned(t, "craig", few); len(got.IDs) != 7 {
+		t.Errorf("%d units of pools of 3, want 7", len(got.IDs))
+	}
 	s.Options = map[string]any{"pool": 1 << 20}
 	one := planned(t, "craig", s)
 	d := distances(noise(n, 1).Gradients)

@@ -15,7 +15,7 @@ var rcap = Method{
 	Differs: "no classes, so neither a share for each class nor a bound on the loss by their number; the loss counts in units of its mean; units never visited are drawn as the hardest",
 	Exact:   true,
 	Options: []Option{
-		{Key: "temperature", Default: 1.0, Low: 0.01, High: 100, Doc: "T; towards 0 the hardest units are kept, large T is uniform"},
+		{Key: "temperature", Default: 1.0, Low: 0.01, High: 100, Doc: "T; small T prefers the hardest units, large T is uniform. Losses over 100·T mean losses below the largest count alike"},
 	},
 	New: func(s Setup) (stprune.Pruner, error) {
 		l, err := newLosses("rcap", s, 0)

@@ -9,7 +9,9 @@ var stPrune = Method{
 	Cost:    "O(n/share + k) time, 16 bytes for each of n/share scores and 8 for each of k kept units",
 	Differs: "all parts are our definitions; see the settings under prune",
 	Exact:   true,
-	Needs:   Needs{Graph: true, Stationarity: true},
+	// 1: a unit without measured targets no longer takes the score that it shares to 0.
+	Revision: 1,
+	Needs:    Needs{Graph: true, Stationarity: true},
 	New: func(s Setup) (stprune.Pruner, error) {
 		return stprune.New(s.Units, s.Config, coreOptions(s)...)
 	},

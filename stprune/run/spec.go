@@ -463,10 +463,16 @@ func (s Spec) training(prunedBatch int) train.Config {
 		ValidateEvery: s.Train.ValidateEvery, Patience: s.Train.Patience, Only: s.Train.Only,
 		Loss:       reduction,
 		GraphStats: m.Needs.Graph && (m.Name != "st-prune" || s.Prune.Score == "complexity" && s.Prune.LambdaG != 0),
-		Inexact:    !m.Exact || s.Train.Unit == train.Block, // which may keep more of one block than of another
+		Inexact:    s.inexact(),
 		Devices:    s.Backend.Devices,
 		Seed:       s.Train.Seed,
 	}
+}
+
+// inexact tells whether the visits of epochs are not known beforehand.
+func (s Spec) inexact() bool {
+	m, _ := s.Prune.method()
+	return !m.Exact || s.Train.Unit == train.Block // which may keep more of one block than of another
 }
 
 // meaning is the spec without what has no effect: free text, what data are called, and settings that the chosen method,
@@ -623,6 +629,9 @@ func (s Spec) ID(dataHash string) string {
 	fmt.Fprintf(h, "stprune run/%d\n%sdata %s\n", formatVersion, meaning, dataHash)
 	if m, err := method.ByName(s.Prune.Method); err == nil && m.Revision > 0 {
 		fmt.Fprintf(h, "revision %d of %s\n", m.Revision, m.Name)
+	}
+	if s.Train.MaxSteps > 0 && s.inexact() {
+		fmt.Fprintln(h, "schedules end with max_steps") // which they once didn't
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }

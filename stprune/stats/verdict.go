@@ -76,7 +76,7 @@ func Judge(family []*Paired, floor float64) {
 		c := family[i]
 		c.Holm = adjusted
 		switch {
-		case c.Interval == nil || float64(len(family))*SmallestP(c.Pairs) > Alpha:
+		case c.Interval == nil || float64(len(family))*SmallestP(c.Pairs) > Alpha && adjusted > Alpha: // Holm's steps may be smaller
 			c.Verdict = NotEnoughSeeds
 		case math.Abs(c.Relative) < floor || c.Difference == 0:
 			c.Verdict = NoDifference

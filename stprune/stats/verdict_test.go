@@ -83,6 +83,18 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// Holm's later steps adjust by less than the size of the family: six pairs can prove a difference beside one that is proven by ten.
+func TestJudgeFamilyOfUnequalPairs(t *testing.T) {
+	a, b := shifted(-0.2, 0.01)
+	family := []*Paired{compared(t, a, b), compared(t, a[:6], b[:6])}
+	Judge(family, Floor)
+	for i, c := range family {
+		if c.Verdict != Better {
+			t.Errorf("comparison %d: %s (Holm p %v), want %s", i, c.Verdict, c.Holm, Better)
+		}
+	}
+}
+
 func TestJudgeAll(t *testing.T) {
 	type difference struct{ by, noise float64 }
 	clear, ahead, even, behind, tiny := difference{-0.1, 0.01}, difference{-0.1, 0.1}, difference{}, difference{0.1, 0.01}, difference{-0.005, 0.0001}

@@ -523,4 +523,13 @@ func TestRatesFollowThePlan(t *testing.T) {
 			t.Errorf("step %d: rate %v, want %v", step, got, want)
 		}
 	}
+	// At most 10 steps: what is nearer its end counts, the plan (half of its 20 steps) or the steps.
+	for global, places := range map[int][]float64{1: {2.5, 3.75}, 5: {5, 6}} {
+		tr.state.Global = global
+		for step, at := range places {
+			if got, want := tr.rates(2, 10)(step), c.Schedule.LR(c.Optim.LR, optim.Progress{Step: int(at), Part: at - math.Trunc(at), Steps: 10}); got != want {
+				t.Errorf("step %d after %d: rate %v, want %v", step, global, got, want)
+			}
+		}
+	}
 }

@@ -516,9 +516,16 @@ func (t *Trainer) rates(steps, planned int) func(step int) float64 {
 	// The pruner is asked now: later it may be busy observing.
 	before = t.plannedSteps(0, at.Epoch)
 	own := t.plannedSteps(at.Epoch, at.Epoch+1)
+	all, real := t.plannedSteps(0, t.cfg.Epochs), t.state.Global-t.state.Step
 	return func(step int) float64 {
 		whole, part := math.Modf(float64(step*own) / float64(steps))
-		at.Step, at.Part = min(before+int(whole), planned-1), part
+		if at.Step = before + int(whole); planned < all { // the most steps end the run, or the epochs, whichever are over first
+			if whole, part = math.Modf((float64(at.Step) + part) * float64(planned) / float64(all)); whole < float64(real+step) {
+				whole, part = float64(real+step), 0
+			}
+			at.Step = int(whole)
+		}
+		at.Step, at.Part = min(at.Step, planned-1), part
 		return t.cfg.Schedule.LR(t.cfg.Optim.LR, at)
 	}
 }
@@ -527,7 +534,7 @@ func (t *Trainer) rates(steps, planned int) func(step int) float64 {
 // state ready to be saved by [Trainer.MarshalBinary].
 func (t *Trainer) Run(ctx context.Context, ev Events) error {
 	planned := t.PlannedSteps()
-	for !t.ends(t.state.Epoch) && !t.outOfPatience() {
+	for t.selection != nil || !t.ends(t.state.Epoch) && !t.outOfPatience() { // an epoch that was begun is finished
 		report, err := t.epoch(ctx, ev, planned)
 		if err != nil {
 			return err

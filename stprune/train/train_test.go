@@ -522,7 +522,7 @@ func TestMaxSteps(t *testing.T) {
 			if len(last.Chosen) != last.Units || !slices.IsSorted(last.Chosen) || len(slices.Compact(slices.Clone(last.Chosen))) != last.Units {
 				t.Errorf("%d units were trained on, and there are %v", last.Units, last.Chosen)
 			}
-			for stop := 1; stop < c.MaxSteps; stop++ {
+			for stop := 1; stop <= c.MaxSteps; stop++ {
 				if _, got := run(stop); !bytes.Equal(got, want) {
 					t.Errorf("interrupted after step %d it ends elsewhere", stop)
 				}
