@@ -630,6 +630,9 @@ func (s Spec) ID(dataHash string) string {
 	if m, err := method.ByName(s.Prune.Method); err == nil && m.Revision > 0 {
 		fmt.Fprintf(h, "revision %d of %s\n", m.Revision, m.Name)
 	}
+	if len(s.Data.More) > 0 {
+		fmt.Fprintln(h, "batches in the order of the data sets' places") // which once went by their names
+	}
 	if s.Train.MaxSteps > 0 && s.inexact() {
 		fmt.Fprintln(h, "schedules end with max_steps") // which they once didn't
 	}

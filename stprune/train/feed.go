@@ -24,7 +24,7 @@ func (t *Trainer) batches(s *stprune.Selection, size int) []batch {
 	for i, d := range t.domains {
 		purpose := "order"
 		if i > 0 {
-			purpose = "order of " + d.name
+			purpose = fmt.Sprintf("order of data set %d", i+1) // what sets are called changes nothing
 		}
 		r := stprune.Stream(t.cfg.Seed, purpose, t.state.Epoch)
 		for _, order := range d.groups(s) {

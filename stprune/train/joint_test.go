@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -200,5 +201,30 @@ func TestJointRefuses(t *testing.T) {
 	}
 	if _, err := New(be, joint(), full(1)); err == nil {
 		t.Error("no data set was accepted")
+	}
+}
+
+// A run's id doesn't count what its data sets are called, so neither may its results.
+func TestNamesOfDataSetsChangeNothing(t *testing.T) {
+	var want []float64
+	for _, name := range []string{"other", "renamed"} {
+		sources := twoSources(t)
+		sources[1].Series.Name = name
+		c := joint()
+		tr, err := New(open(t, "go"), c, full(c.Units(sources...)), sources...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		var losses []float64
+		if err := tr.Run(t.Context(), Events{Epoch: func(r EpochReport) error { losses = append(losses, r.Loss); return nil }}); err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = losses
+		}
+		if !slices.Equal(losses, want) {
+			t.Errorf("losses %v with a data set called %q, else %v", losses, name, want)
+		}
 	}
 }
