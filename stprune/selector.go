@@ -91,7 +91,8 @@ func pps(gamma float64, inTime bool) Selector {
 
 // ppsOfCells is pps where units share scores [cells]. It puts the cells in random order, and a cell's units side by side in
 // theirs: no two units of a cell are drawn before their π sum up to 1, which spreads the draw in time, and its cost is that of the
-// cells and the drawn units, not of all n.
+// cells and the drawn units, not of all n. With equal scores the stride keeps step with the cells: at π = 1/10 and 12 units to a cell
+// an epoch draws every other place of all cells, and the next one may draw the others.
 func ppsOfCells(r *rand.Rand, score []float32, c cells, gamma float64, inTime bool, k int) ([]int32, []float32) {
 	x := sizes(score, gamma)
 	positive := 0
